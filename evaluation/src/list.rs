@@ -1,0 +1,146 @@
+//! The list of a cohort: sorted hashes of its units, so that no raw id leaves the service.
+
+use std::fmt;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Ascending 64-bit hashes, `XXH3_64(unit, cohort seed)`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CohortList {
+    hashes: Box<[u64]>,
+}
+
+/// Bytes that are no list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListError {
+    /// Not a whole number of 8-byte hashes.
+    Torn,
+    /// Not strictly ascending.
+    Unsorted,
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Torn => "a list is a whole number of 8-byte hashes",
+            Self::Unsorted => "a list is strictly ascending",
+        })
+    }
+}
+
+impl std::error::Error for ListError {}
+
+impl CohortList {
+    /// From hashes in any order; equal ones become one.
+    pub fn from_hashes(mut hashes: Vec<u64>) -> Self {
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self { hashes: hashes.into_boxed_slice() }
+    }
+
+    /// From the wire: ascending u64, little-endian, no header.
+    ///
+    /// # Errors
+    /// A torn or unsorted list.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ListError> {
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() {
+            return Err(ListError::Torn);
+        }
+        let hashes: Box<[u64]> = chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
+        if !hashes.is_sorted_by(|left, right| left < right) {
+            return Err(ListError::Unsorted);
+        }
+        Ok(Self { hashes })
+    }
+
+    /// As the wire carries it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect()
+    }
+
+    /// XXH3_128 of the wire's bytes, 32 hex digits: the list's name.
+    pub fn digest(&self) -> String {
+        format!("{:032x}", xxh3_128(&self.to_bytes()))
+    }
+
+    /// The hashes, ascending.
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// How many units.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Whether a hash is in it. Hashes are uniform, so its place is known within a few steps: the search starts there.
+    #[inline]
+    pub fn contains(&self, hash: u64) -> bool {
+        let length = self.hashes.len();
+        // Below `length`, which is a usize.
+        #[allow(clippy::cast_possible_truncation)]
+        let guess = ((u128::from(hash) * length as u128) >> 64) as usize;
+        let Some(&there) = self.hashes.get(guess) else { return false };
+        let (mut low, mut high, mut step) = (guess, guess, 8_usize);
+        if there < hash {
+            while high < length && self.hashes.get(high).is_some_and(|&at| at < hash) {
+                low = high;
+                high = high.saturating_add(step).min(length);
+                step = step.saturating_mul(2);
+            }
+        } else {
+            while low > 0 && self.hashes.get(low).is_some_and(|&at| at > hash) {
+                high = low;
+                low = low.saturating_sub(step);
+                step = step.saturating_mul(2);
+            }
+        }
+        let window = self.hashes.get(low..high.saturating_add(1).min(length)).unwrap_or_default();
+        window.binary_search(&hash).is_ok()
+    }
+}
+
+impl fmt::Debug for CohortList {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "CohortList({} units)", self.hashes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::unit_hash;
+
+    #[test]
+    fn finds_exactly_its_members() {
+        for size in [0_u64, 1, 2, 7, 8, 100, 5_000] {
+            let hashes: Vec<u64> = (0..size).map(|n| unit_hash(&n.to_le_bytes(), 7)).collect();
+            let list = CohortList::from_hashes(hashes.clone());
+            assert!(hashes.iter().all(|hash| list.contains(*hash)), "{size}");
+            assert!(hashes.iter().all(|hash| !list.contains(hash ^ 1)), "{size}");
+            assert!(!list.contains(0) && !list.contains(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn finds_members_that_are_not_uniform_either() {
+        let list = CohortList::from_hashes((0..1_000).chain([u64::MAX, u64::MAX - 5]).collect());
+        assert!(list.contains(0) && list.contains(999) && list.contains(u64::MAX) && list.contains(u64::MAX - 5));
+        assert!(!list.contains(1_000) && !list.contains(u64::MAX - 1) && !list.contains(1 << 63));
+    }
+
+    #[test]
+    fn bytes_read_back_and_torn_ones_do_not() {
+        let list = CohortList::from_hashes(vec![3, 1, 2, 3]);
+        assert_eq!(CohortList::from_bytes(&list.to_bytes()), Ok(list.clone()));
+        assert_eq!(list.len(), 3);
+        assert_eq!(CohortList::from_bytes(&[0; 7]), Err(ListError::Torn));
+        assert_eq!(CohortList::from_bytes(&[0; 16]), Err(ListError::Unsorted));
+    }
+}
