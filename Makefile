@@ -1,0 +1,39 @@
+# The commands that the README names. `make help` lists them.
+.DEFAULT_GOAL := help
+
+# A checkout that is made anew for every run keeps what was built.
+ifeq ($(CI),true)
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/storyflag-target
+endif
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: run test bench demo fmt lint vectors help
+
+run: ## start the service on http://localhost:8080, on SQLite
+	cargo run --package storyflag-server -- serve
+
+test: ## every test, on SQLite and on Postgres; installs Postgres and Redis when they are missing
+	./scripts/install-test-services.sh
+	./scripts/test-services.sh run cargo test --workspace
+
+bench: ## measure evaluation, delivery and the SDK's weight, each beside a floor
+	./scripts/install-test-services.sh
+	./scripts/test-services.sh run cargo bench --package storyflag-tests
+
+demo: ## watch a percentage reach a shop of 100,000 users, in under a minute
+	cargo run --release --package storyflag-server -- demo
+
+fmt: ## format
+	cargo fmt --all
+
+lint: ## what .ci/run refuses: format, clippy, rustdoc
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+vectors: ## check the golden vectors against the independent program
+	./scripts/install-test-services.sh --python
+	PATH="$${STORYFLAG_VENV:-$$HOME/.cache/storyflag-venv}/bin:$$PATH" python3 evaluation/testdata/reference.py --check
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
