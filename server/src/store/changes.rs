@@ -1,0 +1,165 @@
+//! One history: append-only, the audit, what a lagging node lacks, and the past.
+
+use sqlx::FromRow;
+
+use super::{Store, StoreError, Tx, with_db, with_tx};
+
+macro_rules! columns {
+    () => {
+        "id, revision, at, actor, reason, request, kind, key, after"
+    };
+}
+
+const INSERT: &str = "insert into changes (project, environment, revision, at, actor, reason, request, kind, key, after) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const SINCE: &str = concat!(
+    "select ",
+    columns!(),
+    " from changes where environment = $1 and revision > $2 and kind in ('flag', 'cohort') order by revision, id limit $3"
+);
+const ITEM_AT: &str =
+    "select after from changes where environment = $1 and kind = $2 and key = $3 and revision <= $4 order by revision desc limit 1";
+const REVISION_AT: &str =
+    "select revision from changes where environment = $1 and at <= $2 and revision is not null order by at desc, revision desc limit 1";
+const MOMENT_OF: &str = "select at from changes where environment = $1 and revision <= $2 order by revision desc limit 1";
+const KEYS_AT: &str = "select distinct key from changes where environment = $1 and kind = $2 and revision <= $3 order by key";
+const HISTORY: &str = concat!(
+    "select ",
+    columns!(),
+    " from changes where environment = $1 and kind = $2 and key = $3 and revision < $4 order by revision desc limit $5"
+);
+const AUDIT: &str = concat!(
+    "select ",
+    columns!(),
+    " from changes where (environment = $1 or (environment is null and project = $2)) and id < $3 order by id desc limit $4"
+);
+
+/// A row of history.
+#[derive(Debug, Clone, FromRow)]
+pub struct ChangeRow {
+    /// Row id: the order of writing.
+    pub id: i64,
+    /// The revision that it made; none for what is not served.
+    pub revision: Option<i64>,
+    /// Epoch milliseconds; never before the change before it.
+    pub at: i64,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The request's id.
+    pub request: String,
+    /// `flag` and `cohort` are served; `project`, `environment`, `flag_definition`, `key` are audit.
+    pub kind: String,
+    /// Of what.
+    pub key: String,
+    /// The item's wire text, verbatim; none when it was removed.
+    pub after: Option<String>,
+}
+
+/// A row to append.
+#[derive(Debug, Clone)]
+pub struct NewChange<'a> {
+    /// The project's row.
+    pub project: i64,
+    /// The environment's row, if it is of one.
+    pub environment: Option<i64>,
+    /// See [`ChangeRow`], as for all below.
+    pub revision: Option<i64>,
+    /// Epoch milliseconds.
+    pub at: i64,
+    /// Who.
+    pub actor: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// The request's id.
+    pub request: &'a str,
+    /// Of what kind.
+    pub kind: &'a str,
+    /// Of what.
+    pub key: &'a str,
+    /// What stands now.
+    pub after: Option<&'a str>,
+}
+
+impl Store {
+    /// What was served after a revision, in order, at most `limit` rows. A revision has several rows where a write touched several items.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn changes_since(&self, environment: i64, revision: i64, limit: i64) -> Result<Vec<ChangeRow>, StoreError> {
+        Ok(with_db!(self, |db| sqlx::query_as(SINCE).bind(environment).bind(revision).bind(limit).fetch_all(db).await)?)
+    }
+
+    /// The wire text of an item as it stood at a revision; `None` if there was none.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn item_at(&self, environment: i64, kind: &str, key: &str, revision: i64) -> Result<Option<String>, StoreError> {
+        let found: Option<Option<String>> = with_db!(self, |db| sqlx::query_scalar(ITEM_AT)
+            .bind(environment)
+            .bind(kind)
+            .bind(key)
+            .bind(revision)
+            .fetch_optional(db)
+            .await)?;
+        Ok(found.flatten())
+    }
+
+    /// The last revision made at or before a moment; `None` before the first.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn revision_at(&self, environment: i64, at: i64) -> Result<Option<i64>, StoreError> {
+        Ok(with_db!(self, |db| sqlx::query_scalar(REVISION_AT).bind(environment).bind(at).fetch_optional(db).await)?)
+    }
+
+    /// When a revision, or the last one before it, was made.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn moment_of(&self, environment: i64, revision: i64) -> Result<Option<i64>, StoreError> {
+        Ok(with_db!(self, |db| sqlx::query_scalar(MOMENT_OF).bind(environment).bind(revision).fetch_optional(db).await)?)
+    }
+
+    /// The keys of all items of a kind that were ever served up to a revision.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn keys_at(&self, environment: i64, kind: &str, revision: i64) -> Result<Vec<String>, StoreError> {
+        Ok(with_db!(self, |db| sqlx::query_scalar(KEYS_AT).bind(environment).bind(kind).bind(revision).fetch_all(db).await)?)
+    }
+
+    /// One item's changes below a revision, newest first.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn history(&self, environment: i64, kind: &str, key: &str, below: i64, limit: i64) -> Result<Vec<ChangeRow>, StoreError> {
+        Ok(with_db!(self, |db| {
+            let query = sqlx::query_as(HISTORY).bind(environment).bind(kind).bind(key).bind(below);
+            query.bind(limit).fetch_all(db).await
+        })?)
+    }
+
+    /// Everything that was written in an environment, and in its project as a whole, below a row id, newest first.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn audit(&self, environment: i64, project: i64, below: i64, limit: i64) -> Result<Vec<ChangeRow>, StoreError> {
+        Ok(with_db!(self, |db| sqlx::query_as(AUDIT).bind(environment).bind(project).bind(below).bind(limit).fetch_all(db).await)?)
+    }
+}
+
+impl Tx {
+    /// Appends to history.
+    ///
+    /// # Errors
+    /// The same item twice in one revision; the database away.
+    pub async fn insert_change(&mut self, change: &NewChange<'_>) -> Result<(), StoreError> {
+        with_tx!(self, |db| {
+            let query = sqlx::query(INSERT).bind(change.project).bind(change.environment).bind(change.revision).bind(change.at);
+            let query = query.bind(change.actor).bind(change.reason).bind(change.request).bind(change.kind).bind(change.key);
+            query.bind(change.after).execute(db).await.map(drop)
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Projects.
+
+use sqlx::FromRow;
+
+use super::{Store, StoreError, Tx, with_db, with_tx};
+
+const FIND: &str = "select id, key, name, created_at from projects where key = $1";
+const LIST: &str = "select id, key, name, created_at from projects where key > $1 order by key limit $2";
+const INSERT: &str = "insert into projects (key, name, created_at) values ($1, $2, $3) returning id";
+const RENAME: &str = "update projects set name = $2 where id = $1";
+
+/// A namespace of flags.
+#[derive(Debug, Clone, FromRow)]
+pub struct ProjectRow {
+    /// Row id.
+    pub id: i64,
+    /// Its key.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// Epoch milliseconds.
+    pub created_at: i64,
+}
+
+impl Store {
+    /// The project with this key.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn find_project(&self, key: &str) -> Result<Option<ProjectRow>, StoreError> {
+        Ok(with_db!(self, |db| sqlx::query_as(FIND).bind(key).fetch_optional(db).await)?)
+    }
+
+    /// Up to `limit` projects with keys after `after`, in key order.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn list_projects(&self, after: &str, limit: i64) -> Result<Vec<ProjectRow>, StoreError> {
+        Ok(with_db!(self, |db| sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(db).await)?)
+    }
+}
+
+impl Tx {
+    /// A new project; its id.
+    ///
+    /// # Errors
+    /// The key taken; the database away.
+    pub async fn insert_project(&mut self, key: &str, name: &str, at: i64) -> Result<i64, StoreError> {
+        Ok(with_tx!(self, |db| sqlx::query_scalar(INSERT).bind(key).bind(name).bind(at).fetch_one(db).await)?)
+    }
+
+    /// Another name for a project.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn rename_project(&mut self, id: i64, name: &str) -> Result<(), StoreError> {
+        with_tx!(self, |db| sqlx::query(RENAME).bind(id).bind(name).execute(db).await.map(drop))?;
+        Ok(())
+    }
+}
