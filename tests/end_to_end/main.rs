@@ -1,1 +1,13 @@
-fn main(){}
+//! Storyflag from outside: the real server on a real database, asked over HTTP, heard through the real SDK.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap
+)]
+
+mod network;

@@ -15,10 +15,8 @@ pub async fn eventually<T, Asking>(what: &str, ask: impl FnMut() -> Asking) -> T
 where
     Asking: Future<Output = Result<T, String>>,
 {
-    let patience = std::env::var("STORYFLAG_TEST_PATIENCE_MS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .map_or(PATIENCE, Duration::from_millis);
+    let patience =
+        std::env::var("STORYFLAG_TEST_PATIENCE_MS").ok().and_then(|text| text.parse().ok()).map_or(PATIENCE, Duration::from_millis);
     eventually_within(patience, what, ask).await
 }
 
@@ -26,11 +24,7 @@ where
 ///
 /// # Panics
 /// When it does not become so within `patience`.
-pub async fn eventually_within<T, Asking>(
-    patience: Duration,
-    what: &str,
-    mut ask: impl FnMut() -> Asking,
-) -> T
+pub async fn eventually_within<T, Asking>(patience: Duration, what: &str, mut ask: impl FnMut() -> Asking) -> T
 where
     Asking: Future<Output = Result<T, String>>,
 {

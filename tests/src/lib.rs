@@ -15,6 +15,9 @@
     clippy::cast_possible_wrap
 )]
 
+pub mod actors;
+pub mod answer;
+pub mod backend;
 pub mod eventually;
 pub mod postgres;
 pub mod proxy;
@@ -23,4 +26,5 @@ pub mod scripted;
 mod service;
 pub mod workdir;
 
+pub use backend::Backend;
 pub use eventually::{eventually, eventually_within};

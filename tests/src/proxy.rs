@@ -96,12 +96,7 @@ async fn carry(client: TcpStream, target: SocketAddr, mut state: watch::Receiver
 }
 
 /// Passes bytes on until one side ends. `to_client` is the direction that a throttle holds.
-async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut state: watch::Receiver<State>,
-    to_client: bool,
-) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>, to_client: bool) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         if state.wait_for(|state| state.network != Network::Stalled).await.is_err() {
@@ -113,7 +108,8 @@ async fn pass(
             _ => buffer.len(),
         };
         let Ok(count @ 1..) = from.read(&mut buffer[..room]).await else { return };
-        match state.borrow().network {
+        let network = state.borrow().network;
+        match network {
             Network::Delayed(by) => tokio::time::sleep(by).await,
             Network::Throttled(_) if to_client => tokio::time::sleep(Duration::from_millis(50)).await,
             _ => {}

@@ -96,8 +96,8 @@ async fn answer(mut client: TcpStream, script: Arc<Mutex<Script>>, asked: Arc<Mu
     if client.write_all(&answer.bytes).await.is_err() {
         return;
     }
-    while answer.hold {
+    if answer.hold {
         // Open until the client closes; what it still says is not for us.
-        let Ok(1..) = client.read(&mut buffer).await else { return };
+        while let Ok(1..) = client.read(&mut buffer).await {}
     }
 }

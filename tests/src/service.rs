@@ -48,11 +48,7 @@ fn script_path() -> PathBuf {
 }
 
 fn script(verb: &str, kind: &str, folder: &Path) -> String {
-    let output = Command::new(script_path())
-        .args([verb, kind])
-        .arg(folder)
-        .output()
-        .expect("scripts/test-services.sh runs");
+    let output = Command::new(script_path()).args([verb, kind]).arg(folder).output().expect("scripts/test-services.sh runs");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "test-services.sh {verb} {kind}: {told}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
