@@ -1,12 +1,14 @@
+-- Keys and units compare by their bytes, as they do on Postgres.
+
 create table projects (
-    id integer primary key,
+    id integer not null primary key,
     key text not null unique,
     name text not null,
     created_at bigint not null
 );
 
 create table environments (
-    id integer primary key,
+    id integer not null primary key,
     project bigint not null references projects (id),
     key text not null,
     name text not null,
@@ -28,7 +30,7 @@ create table environments (
 );
 
 create table flags (
-    id integer primary key,
+    id integer not null primary key,
     project bigint not null references projects (id),
     key text not null,
     story text not null,
@@ -59,7 +61,7 @@ create table targetings (
 );
 
 create table cohorts (
-    id integer primary key,
+    id integer not null primary key,
     environment bigint not null references environments (id),
     key text not null,
     description text not null,
@@ -72,16 +74,7 @@ create table cohorts (
     unique (environment, key)
 );
 
-create table cohort_members (
-    cohort bigint not null references cohorts (id),
-    generation bigint not null,
-    unit text not null,
-    from_revision bigint not null,
-    to_revision bigint,
-    primary key (cohort, generation, unit, from_revision)
-);
-create index cohort_members_by_unit on cohort_members (cohort, unit);
-
+-- A whole list. It is written before it begins; one that never began is swept.
 create table cohort_generations (
     cohort bigint not null references cohorts (id),
     generation bigint not null,
@@ -91,6 +84,18 @@ create table cohort_generations (
     primary key (cohort, generation)
 );
 
+create table cohort_members (
+    cohort bigint not null,
+    generation bigint not null,
+    unit text not null,
+    from_revision bigint not null,
+    to_revision bigint,
+    primary key (cohort, generation, unit, from_revision),
+    foreign key (cohort, generation) references cohort_generations (cohort, generation)
+);
+create index cohort_members_by_unit on cohort_members (cohort, unit);
+
+-- What SDKs fetch: hashes, by the digest of their bytes.
 create table cohort_lists (
     environment bigint not null references environments (id),
     digest text not null,
@@ -100,8 +105,9 @@ create table cohort_lists (
     primary key (environment, digest)
 );
 
+-- One history, append-only: audit, catching up, and the past. Without a revision: not served.
 create table changes (
-    id integer primary key,
+    id integer not null primary key,
     project bigint not null references projects (id),
     environment bigint references environments (id),
     revision bigint,
@@ -117,8 +123,9 @@ create table changes (
 create index changes_by_key on changes (environment, kind, key, revision);
 create index changes_by_time on changes (environment, at);
 
+-- Keys of SDKs; the secret is known to its owner only.
 create table keys (
-    id text primary key,
+    id text not null primary key,
     environment bigint not null references environments (id),
     name text not null,
     hash text not null,
@@ -127,8 +134,9 @@ create table keys (
     revoked_at bigint
 );
 
+-- Keys that sign tokens; slot 1 is taken once, however many nodes start together.
 create table signing_keys (
-    id text primary key,
+    id text not null primary key,
     slot bigint not null unique,
     private_key text not null,
     created_at bigint not null

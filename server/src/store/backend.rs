@@ -1,156 +1,223 @@
 //! What must differ between SQLite and Postgres, all of it.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{io, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool,
+    error::DatabaseError,
+    migrate::{Migrate, MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::StoreError;
 
 /// How long a call waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one statement may take on Postgres, the wait for its connection included. Twice what a lock is waited for.
+const POSTGRES_PATIENCE: Duration = Duration::from_secs(6);
+/// SQLite has no network to lose; only a disk that stalls.
+const SQLITE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a pooled Postgres connection may take to show that it still lives.
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
 /// A row lock that is waited for longer than this is somebody's stuck transaction.
-const LOCK_TIMEOUT: &str = "10s";
+const LOCK_TIMEOUT: &str = "3s";
+/// A node that vanished inside a transaction holds the environment's lock no longer than this.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 /// SQLite has one writer; who waits longer than this in its queue is told so.
-const WRITER_TIMEOUT: Duration = Duration::from_secs(20);
+const WRITER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Prepared statements kept per Postgres connection: more than there are SQL texts.
+const STATEMENT_CACHE: usize = 256;
 
-/// The database.
-#[derive(Clone)]
-pub struct Store {
-    pools: Arc<Pools>,
-}
+const BEGIN_SQLITE_WRITE: &str = "begin immediate";
+const BEGIN_POSTGRES_SNAPSHOT: &str = "begin isolation level repeatable read read only";
 
+/// Readers and writers apart, so that a crowd that waits for one environment's lock never starves a read.
 pub(super) enum Pools {
-    /// One writer, so that writes queue in the process instead of failing with "locked"; readers apart.
-    Sqlite {
-        read: SqlitePool,
-        write: SqlitePool,
-    },
-    Postgres(PgPool),
+    /// One writer, so that writes queue in the process, in order, instead of failing with "locked".
+    Sqlite { read: SqlitePool, write: SqlitePool },
+    /// Half of the connections each.
+    Postgres { read: PgPool, write: PgPool },
 }
 
-/// A transaction; dropped without [`Tx::commit`], it is undone.
-pub enum Tx {
-    /// See [`Store`].
-    Sqlite(Transaction<'static, Sqlite>),
-    /// See [`Store`].
-    Postgres(Transaction<'static, Postgres>),
+/// An open transaction.
+pub(super) enum Transaction {
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
-impl Store {
-    /// Opens `sqlite:path` (created when missing) or `postgres://...` and brings the schema up to date.
-    ///
-    /// # Errors
-    /// An address that is neither, a database that is away, a schema that cannot be brought up to date.
-    pub async fn open(address: &str, connections: u32) -> Result<Self, StoreError> {
-        let pools = if address.starts_with("sqlite:") {
-            open_sqlite(address, connections).await?
+impl Pools {
+    pub(super) async fn open(address: &str, connections: u32) -> Result<Self, StoreError> {
+        if address.starts_with("sqlite:") {
+            open_sqlite(address, connections.max(1)).await
         } else if address.starts_with("postgres:") || address.starts_with("postgresql:") {
-            open_postgres(address, connections).await?
+            open_postgres(address, connections).await
         } else {
-            return Err(StoreError::Address(format!(
-                "{address:?} is no database address: give sqlite:storyflag.db or postgres://user@host/name"
-            )));
-        };
-        Ok(Self { pools: Arc::new(pools) })
-    }
-
-    pub(super) fn pools(&self) -> &Pools {
-        &self.pools
-    }
-
-    /// Begins a transaction that writes.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(match self.pools() {
-            Pools::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("begin immediate").await?),
-            Pools::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-        })
-    }
-
-    /// Begins a transaction that reads one moment.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
-        Ok(match self.pools() {
-            Pools::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
-            Pools::Postgres(pool) => Tx::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?),
-        })
-    }
-
-    /// `sqlite` or `postgres`.
-    pub fn kind(&self) -> &'static str {
-        match self.pools() {
-            Pools::Sqlite { .. } => "sqlite",
-            Pools::Postgres(_) => "postgres",
+            Err(StoreError::Address(format!(
+                "{:?} is no database address: give sqlite:storyflag.db or postgres://user@host/name",
+                without_password(address)
+            )))
         }
     }
 
-    /// Lets go of all connections.
-    pub async fn close(&self) {
-        match self.pools() {
-            Pools::Sqlite { read, write } => {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "sqlite",
+            Self::Postgres { .. } => "postgres",
+        }
+    }
+
+    /// How long one statement may take.
+    pub(super) fn patience(&self) -> Duration {
+        match self {
+            Self::Sqlite { .. } => SQLITE_PATIENCE,
+            Self::Postgres { .. } => POSTGRES_PATIENCE,
+        }
+    }
+
+    pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        Ok(match self {
+            // Takes the write lock now: a deferred transaction would fail with "locked" when it first writes.
+            Self::Sqlite { write, .. } => Transaction::Sqlite(write.begin_with(BEGIN_SQLITE_WRITE).await?),
+            Self::Postgres { write, .. } => Transaction::Postgres(write.begin().await?),
+        })
+    }
+
+    pub(super) async fn begin_snapshot(&self) -> Result<Transaction, sqlx::Error> {
+        Ok(match self {
+            // In WAL mode a reader sees one moment by itself, from its first statement on.
+            Self::Sqlite { read, .. } => Transaction::Sqlite(read.begin().await?),
+            Self::Postgres { read, .. } => Transaction::Postgres(read.begin_with(BEGIN_POSTGRES_SNAPSHOT).await?),
+        })
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            // The writer last: the last connection to close folds the write-ahead log into the file.
+            Self::Sqlite { read, write } => {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Self::Postgres { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
         }
     }
 }
 
-impl Tx {
-    /// Makes it so.
-    ///
-    /// # Errors
-    /// When the database is away: then nothing was done, unless the answer to the commit itself was lost.
-    pub async fn commit(self) -> Result<(), StoreError> {
+impl Transaction {
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
-            Self::Postgres(transaction) => transaction.commit().await?,
+            Self::Sqlite(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => transaction.commit().await,
         }
-        Ok(())
     }
 
-    /// Undoes it; also what dropping does, but at once.
-    ///
-    /// # Errors
-    /// When the database is away: it will undo it by itself.
-    pub async fn rollback(self) -> Result<(), StoreError> {
+    pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(transaction) => transaction.rollback().await?,
-            Self::Postgres(transaction) => transaction.rollback().await?,
+            Self::Sqlite(transaction) => transaction.rollback().await,
+            Self::Postgres(transaction) => transaction.rollback().await,
         }
-        Ok(())
     }
+}
+
+/// Whether the same statement may succeed later, or elsewhere.
+///
+/// Postgres: connection exceptions (08), operator intervention (57), out of resources (53), read-only after a fail-over
+/// (25006), idle in transaction too long (25P03), lock time-out (55P03), deadlock and serialisation (40).
+/// SQLite: busy (5), locked (6), I/O error (10), full (13), cannot open (14).
+pub(super) fn is_away(error: &dyn DatabaseError) -> bool {
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<SqliteError>().is_some() {
+        return code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14));
+    }
+    ["08", "57", "53", "40"].iter().any(|class| code.starts_with(class)) || ["25006", "25P03", "55P03"].contains(&&*code)
+}
+
+fn without_password(address: &str) -> &str {
+    address.split_once('@').map_or(address, |(_, host)| host)
 }
 
 async fn open_sqlite(address: &str, connections: u32) -> Result<Pools, StoreError> {
-    let options = SqliteConnectOptions::from_str(address)?
+    let options = SqliteConnectOptions::from_str(address).map_err(|error| StoreError::Address(error.to_string()))?;
+    // Each connection to memory would be a database of its own.
+    if address.contains(":memory:") || address.contains("mode=memory") || options.get_filename() == Path::new("") {
+        return Err(StoreError::Address(format!("{address:?}: readers and the writer need one file; give sqlite:storyflag.db")));
+    }
+    let options = options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         // An acknowledged write survives the loss of power.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(ACQUIRE_TIMEOUT);
-    let write = SqlitePoolOptions::new().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_with(options.clone()).await?;
-    sqlx::migrate!("../migrations/sqlite").run(&write).await?;
-    let read = SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.read_only(true))
-        .await?;
+    let pool = || SqlitePoolOptions::new().test_before_acquire(false).max_lifetime(None).idle_timeout(None);
+    let write = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_with(options.clone()).await?;
+    migrate_sqlite(&write).await?;
+    let readers = SqliteConnectOptions::from_str(address)?.foreign_keys(true).busy_timeout(ACQUIRE_TIMEOUT).read_only(true);
+    let read = pool().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(readers).await?;
     Ok(Pools::Sqlite { read, write })
 }
 
 async fn open_postgres(address: &str, connections: u32) -> Result<Pools, StoreError> {
-    let options = PgConnectOptions::from_str(address)?.application_name("storyflag").options([("lock_timeout", LOCK_TIMEOUT)]);
-    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options).await?;
-    sqlx::migrate!("../migrations/postgres").run(&pool).await?;
-    Ok(Pools::Postgres(pool))
+    let options =
+        PgConnectOptions::from_str(address).map_err(|error| StoreError::Address(error.to_string()))?.application_name("storyflag");
+    migrate_postgres(options.clone()).await?;
+    let options = options
+        .statement_cache_capacity(STATEMENT_CACHE)
+        .options([("lock_timeout", LOCK_TIMEOUT), ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT)]);
+    let writers = (connections / 2).max(1);
+    let readers = connections.saturating_sub(writers).max(1);
+    let write = postgres_pool(writers).connect_with(options.clone()).await?;
+    // What only reads is held to it, as SQLite's readers are.
+    let read = postgres_pool(readers).connect_with(options.options([("default_transaction_read_only", "on")])).await?;
+    Ok(Pools::Postgres { read, write })
+}
+
+/// A connection whose other end is gone without a word is found out when it is taken and when it is given back, and
+/// thrown away: sqlx's own ping would wait for as long as TCP does.
+fn postgres_pool(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(lives(connection)))
+        .after_release(|connection, _| Box::pin(lives(connection)))
+}
+
+async fn lives(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(PING_TIMEOUT, connection.ping()).await {
+        Ok(outcome) => outcome.map(|()| true),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to a ping").into()),
+    }
+}
+
+/// A node of the version before may start against a schema that is already one step on: migrations only ever add.
+fn tolerant(mut migrator: Migrator) -> Migrator {
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// `Migrator::run` takes its connection in a way that makes the future impossible to spawn; this is what it calls.
+async fn run<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<(), MigrateError> {
+    migrator.run_direct(None, connection, false).await
+}
+
+/// sqlx takes no lock of its own on SQLite, so the whole is one transaction that does.
+async fn migrate_sqlite(write: &SqlitePool) -> Result<(), StoreError> {
+    let mut transaction = write.begin_with(BEGIN_SQLITE_WRITE).await?;
+    run(&tolerant(sqlx::migrate!("../migrations/sqlite")), &mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// On a connection of its own, under sqlx's advisory lock: nodes that start together wait for the one that migrates,
+/// however long it takes, so the lock time-out is not set here.
+async fn migrate_postgres(options: PgConnectOptions) -> Result<(), StoreError> {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options).await?;
+    let mut connection = pool.acquire().await?;
+    let outcome = run(&tolerant(sqlx::migrate!("../migrations/postgres")), &mut *connection).await;
+    drop(connection);
+    pool.close().await;
+    Ok(outcome?)
 }

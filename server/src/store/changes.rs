@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, with_db, with_tx};
+use super::{Store, StoreError, Tx, insert_rows, with_db, with_tx};
 
 macro_rules! columns {
     () => {
@@ -10,11 +10,21 @@ macro_rules! columns {
     };
 }
 
-const INSERT: &str = "insert into changes (project, environment, revision, at, actor, reason, request, kind, key, after) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const INSERT: &str = "insert into changes (project, environment, revision, at, actor, reason, request, kind, key, after) ";
 const SINCE: &str = concat!(
     "select ",
     columns!(),
-    " from changes where environment = $1 and revision > $2 and kind in ('flag', 'cohort') order by revision, id limit $3"
+    " from changes where environment = $1 and revision > $2 and revision <= coalesce(\
+     (select revision from changes where environment = $1 and revision > $2 order by revision, id limit 1 offset $3 - 1), \
+     9223372036854775807) order by revision, id"
+);
+/// The latest row of every item up to a revision, unless it says that the item was removed.
+const ITEMS_AT: &str = concat!(
+    "select ",
+    columns!(),
+    " from changes c where environment = $1 and revision <= $2 and after is not null and not exists \
+     (select 1 from changes n where n.environment = c.environment and n.kind = c.kind and n.key = c.key \
+     and n.revision > c.revision and n.revision <= $2) order by kind, key"
 );
 const ITEM_AT: &str =
     "select after from changes where environment = $1 and kind = $2 and key = $3 and revision <= $4 order by revision desc limit 1";
@@ -82,12 +92,13 @@ pub struct NewChange<'a> {
 }
 
 impl Store {
-    /// What was served after a revision, in order, at most `limit` rows. A revision has several rows where a write touched several items.
+    /// What was served after a revision, in order. A revision has several rows where a write touched several items: it
+    /// is never cut, so the answer may be a little longer than `limit` rows.
     ///
     /// # Errors
     /// The database away.
     pub async fn changes_since(&self, environment: i64, revision: i64, limit: i64) -> Result<Vec<ChangeRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(SINCE).bind(environment).bind(revision).bind(limit).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(SINCE).bind(environment).bind(revision).bind(limit.max(1)).fetch_all(db).await)
     }
 
     /// The wire text of an item as it stood at a revision; `None` if there was none.
@@ -105,12 +116,20 @@ impl Store {
         Ok(found.flatten())
     }
 
+    /// Everything that was served at a revision: the last row of each item, by kind and key.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn items_at(&self, environment: i64, revision: i64) -> Result<Vec<ChangeRow>, StoreError> {
+        with_db!(self, |db| sqlx::query_as(ITEMS_AT).bind(environment).bind(revision).fetch_all(db).await)
+    }
+
     /// The last revision made at or before a moment; `None` before the first.
     ///
     /// # Errors
     /// The database away.
     pub async fn revision_at(&self, environment: i64, at: i64) -> Result<Option<i64>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_scalar(REVISION_AT).bind(environment).bind(at).fetch_optional(db).await)?)
+        with_db!(self, |db| sqlx::query_scalar(REVISION_AT).bind(environment).bind(at).fetch_optional(db).await)
     }
 
     /// When a revision, or the last one before it, was made.
@@ -118,7 +137,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn moment_of(&self, environment: i64, revision: i64) -> Result<Option<i64>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_scalar(MOMENT_OF).bind(environment).bind(revision).fetch_optional(db).await)?)
+        with_db!(self, |db| sqlx::query_scalar(MOMENT_OF).bind(environment).bind(revision).fetch_optional(db).await)
     }
 
     /// The keys of all items of a kind that were ever served up to a revision.
@@ -126,7 +145,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn keys_at(&self, environment: i64, kind: &str, revision: i64) -> Result<Vec<String>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_scalar(KEYS_AT).bind(environment).bind(kind).bind(revision).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_scalar(KEYS_AT).bind(environment).bind(kind).bind(revision).fetch_all(db).await)
     }
 
     /// One item's changes below a revision, newest first.
@@ -134,10 +153,10 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn history(&self, environment: i64, kind: &str, key: &str, below: i64, limit: i64) -> Result<Vec<ChangeRow>, StoreError> {
-        Ok(with_db!(self, |db| {
+        with_db!(self, |db| {
             let query = sqlx::query_as(HISTORY).bind(environment).bind(kind).bind(key).bind(below);
             query.bind(limit).fetch_all(db).await
-        })?)
+        })
     }
 
     /// Everything that was written in an environment, and in its project as a whole, below a row id, newest first.
@@ -145,7 +164,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn audit(&self, environment: i64, project: i64, below: i64, limit: i64) -> Result<Vec<ChangeRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(AUDIT).bind(environment).bind(project).bind(below).bind(limit).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(AUDIT).bind(environment).bind(project).bind(below).bind(limit).fetch_all(db).await)
     }
 }
 
@@ -155,11 +174,25 @@ impl Tx {
     /// # Errors
     /// The same item twice in one revision; the database away.
     pub async fn insert_change(&mut self, change: &NewChange<'_>) -> Result<(), StoreError> {
-        with_tx!(self, |db| {
-            let query = sqlx::query(INSERT).bind(change.project).bind(change.environment).bind(change.revision).bind(change.at);
-            let query = query.bind(change.actor).bind(change.reason).bind(change.request).bind(change.kind).bind(change.key);
-            query.bind(change.after).execute(db).await.map(drop)
-        })?;
+        self.insert_changes(std::slice::from_ref(change)).await
+    }
+
+    /// Appends many rows to history, by few statements.
+    ///
+    /// # Errors
+    /// The same item twice in one revision; the database away.
+    pub async fn insert_changes(&mut self, changes: &[NewChange<'_>]) -> Result<(), StoreError> {
+        insert_rows!(
+            self,
+            INSERT,
+            changes,
+            |values, change| {
+                values.push_bind(change.project).push_bind(change.environment).push_bind(change.revision).push_bind(change.at);
+                values.push_bind(change.actor).push_bind(change.reason).push_bind(change.request);
+                values.push_bind(change.kind).push_bind(change.key).push_bind(change.after);
+            },
+            ""
+        );
         Ok(())
     }
 }

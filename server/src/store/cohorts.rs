@@ -19,6 +19,9 @@ const UPDATE: &str = "update cohorts set description = $2, item = $3, members = 
      where id = $1 returning version";
 const PUT_LIST: &str = "insert into cohort_lists (environment, digest, cohort, bytes, created_at) values ($1, $2, $3, $4, $5) on conflict (environment, digest) do nothing";
 const GET_LIST: &str = "select bytes from cohort_lists where environment = $1 and digest = $2";
+/// Two cohorts with empty lists share a digest, so every cohort's item is asked.
+const PRUNE_LISTS: &str = "delete from cohort_lists where environment = $1 and created_at < $2 and not exists \
+     (select 1 from cohorts c where c.environment = cohort_lists.environment and c.deleted_at is null and c.item like '%' || cohort_lists.digest || '%')";
 
 /// A cohort. A deleted one keeps its row: its key may come back, its history stays.
 #[derive(Debug, Clone, FromRow)]
@@ -51,7 +54,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn find_cohort(&self, environment: i64, key: &str) -> Result<Option<CohortRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(FIND).bind(environment).bind(key).fetch_optional(db).await)?)
+        with_db!(self, |db| sqlx::query_as(FIND).bind(environment).bind(key).fetch_optional(db).await)
     }
 
     /// Up to `limit` cohorts with keys after `after`, in key order.
@@ -59,7 +62,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn list_cohorts(&self, environment: i64, after: &str, limit: i64) -> Result<Vec<CohortRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(LIST).bind(environment).bind(after).bind(limit).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(LIST).bind(environment).bind(after).bind(limit).fetch_all(db).await)
     }
 
     /// A list's bytes as SDKs fetch them.
@@ -67,7 +70,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn find_list(&self, environment: i64, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_scalar(GET_LIST).bind(environment).bind(digest).fetch_optional(db).await)?)
+        with_db!(self, |db| sqlx::query_scalar(GET_LIST).bind(environment).bind(digest).fetch_optional(db).await)
     }
 }
 
@@ -77,7 +80,7 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn find_cohort(&mut self, environment: i64, key: &str) -> Result<Option<CohortRow>, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_as(FIND).bind(environment).bind(key).fetch_optional(db).await)?)
+        with_tx!(self, |db| sqlx::query_as(FIND).bind(environment).bind(key).fetch_optional(db).await)
     }
 
     /// A new cohort without members, at version 1; its id.
@@ -85,10 +88,10 @@ impl Tx {
     /// # Errors
     /// The key taken; the database away.
     pub async fn insert_cohort(&mut self, environment: i64, key: &str, description: &str, item: &str, at: i64) -> Result<i64, StoreError> {
-        Ok(with_tx!(self, |db| {
+        with_tx!(self, |db| {
             let query = sqlx::query_scalar(INSERT).bind(environment).bind(key).bind(description).bind(item);
             query.bind(at).fetch_one(db).await
-        })?)
+        })
     }
 
     /// Writes everything that may change of a cohort; its new version.
@@ -96,10 +99,10 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn update_cohort(&mut self, row: &CohortRow) -> Result<i64, StoreError> {
-        Ok(with_tx!(self, |db| {
+        with_tx!(self, |db| {
             let query = sqlx::query_scalar(UPDATE).bind(row.id).bind(&row.description).bind(&row.item).bind(row.members);
             query.bind(row.generation).bind(row.deleted_at).bind(row.updated_at).fetch_one(db).await
-        })?)
+        })
     }
 
     /// Keeps a list under its digest.
@@ -119,6 +122,15 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn find_list(&mut self, environment: i64, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_scalar(GET_LIST).bind(environment).bind(digest).fetch_optional(db).await)?)
+        with_tx!(self, |db| sqlx::query_scalar(GET_LIST).bind(environment).bind(digest).fetch_optional(db).await)
+    }
+
+    /// Forgets lists that were made before a moment and that no cohort names any more. An SDK that still asks for one
+    /// is told to ask for the whole.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn prune_lists(&mut self, environment: i64, before: i64) -> Result<(), StoreError> {
+        with_tx!(self, |db| sqlx::query(PRUNE_LISTS).bind(environment).bind(before).execute(db).await.map(drop))
     }
 }

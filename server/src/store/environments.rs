@@ -12,6 +12,7 @@ macro_rules! columns {
 }
 
 const FIND: &str = concat!("select ", columns!(), " from environments where project = $1 and key = $2");
+const FIND_BY_ID: &str = concat!("select ", columns!(), " from environments where id = $1");
 const LIST: &str = concat!("select ", columns!(), " from environments where project = $1 order by id");
 const HEADS: &str = "select id, revision, incarnation, digest, settings, regressed from environments order by id";
 const HEAD: &str = "select id, revision, incarnation, digest, settings, regressed from environments where id = $1";
@@ -133,7 +134,15 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn find_environment(&self, project: i64, key: &str) -> Result<Option<EnvironmentRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(FIND).bind(project).bind(key).fetch_optional(db).await)?)
+        with_db!(self, |db| sqlx::query_as(FIND).bind(project).bind(key).fetch_optional(db).await)
+    }
+
+    /// The environment of this row.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn find_environment_by_id(&self, id: i64) -> Result<Option<EnvironmentRow>, StoreError> {
+        with_db!(self, |db| sqlx::query_as(FIND_BY_ID).bind(id).fetch_optional(db).await)
     }
 
     /// All environments of a project, in the order in which they are locked.
@@ -141,7 +150,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn list_environments(&self, project: i64) -> Result<Vec<EnvironmentRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(LIST).bind(project).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(LIST).bind(project).fetch_all(db).await)
     }
 
     /// The heads of all environments.
@@ -149,7 +158,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn heads(&self) -> Result<Vec<Head>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(HEADS).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(HEADS).fetch_all(db).await)
     }
 
     /// Everything that an environment serves, read in one snapshot; `None` if there is no such environment.
@@ -183,15 +192,23 @@ impl Store {
 }
 
 impl Tx {
+    /// All environments of a project, in the order in which they are locked. Under [`Tx::lock_project`] none is added meanwhile.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn list_environments(&mut self, project: i64) -> Result<Vec<EnvironmentRow>, StoreError> {
+        with_tx!(self, |db| sqlx::query_as(LIST).bind(project).fetch_all(db).await)
+    }
+
     /// A new environment; its id.
     ///
     /// # Errors
     /// The key taken; the database away.
     pub async fn insert_environment(&mut self, new: &NewEnvironment<'_>) -> Result<i64, StoreError> {
-        Ok(with_tx!(self, |db| {
+        with_tx!(self, |db| {
             let query = sqlx::query_scalar(INSERT).bind(new.project).bind(new.key).bind(new.name).bind(new.protected);
             query.bind(new.at).bind(new.options).fetch_one(db).await
-        })?)
+        })
     }
 
     /// The first statement of every write that is served: locks the environment and takes its next revision.
@@ -200,7 +217,7 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn lock_and_advance(&mut self, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_as(LOCK_AND_ADVANCE).bind(id).bind(now).fetch_optional(db).await)?)
+        with_tx!(self, |db| sqlx::query_as(LOCK_AND_ADVANCE).bind(id).bind(now).fetch_optional(db).await)
     }
 
     /// The digest and sizes of what the environment now serves.

@@ -94,7 +94,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn find_flag(&self, project: i64, key: &str) -> Result<Option<FlagRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(FIND).bind(project).bind(key).fetch_optional(db).await)?)
+        with_db!(self, |db| sqlx::query_as(FIND).bind(project).bind(key).fetch_optional(db).await)
     }
 
     /// Flags in key order.
@@ -103,10 +103,10 @@ impl Store {
     /// The database away.
     pub async fn list_flags(&self, project: i64, filter: &FlagFilter) -> Result<Vec<FlagRow>, StoreError> {
         let tag = if filter.tag.is_empty() { String::new() } else { anywhere(&format!("\"{}\"", filter.tag)) };
-        Ok(with_db!(self, |db| {
+        with_db!(self, |db| {
             let query = sqlx::query_as(LIST).bind(project).bind(&filter.after).bind(filter.archived).bind(anywhere(&filter.query));
             query.bind(tag).bind(&filter.story).bind(filter.limit).fetch_all(db).await
-        })?)
+        })
     }
 }
 
@@ -116,7 +116,7 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn find_flag(&mut self, project: i64, key: &str) -> Result<Option<FlagRow>, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_as(FIND).bind(project).bind(key).fetch_optional(db).await)?)
+        with_tx!(self, |db| sqlx::query_as(FIND).bind(project).bind(key).fetch_optional(db).await)
     }
 
     /// All flags of a project that are not archived.
@@ -124,7 +124,7 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn list_live_flags(&mut self, project: i64) -> Result<Vec<FlagRow>, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_as(LIVE).bind(project).fetch_all(db).await)?)
+        with_tx!(self, |db| sqlx::query_as(LIVE).bind(project).fetch_all(db).await)
     }
 
     /// A new flag at version 1; its id. The row's own id and version are not looked at.
@@ -132,12 +132,12 @@ impl Tx {
     /// # Errors
     /// The key taken; the database away.
     pub async fn insert_flag(&mut self, row: &FlagRow) -> Result<i64, StoreError> {
-        Ok(with_tx!(self, |db| {
+        with_tx!(self, |db| {
             let query =
                 sqlx::query_scalar(INSERT).bind(row.project).bind(&row.key).bind(&row.story).bind(&row.description).bind(&row.variants);
             let query = query.bind(&row.off).bind(&row.serve).bind(&row.tags).bind(&row.owner).bind(&row.seed).bind(row.client);
             query.bind(row.created_at).fetch_one(db).await
-        })?)
+        })
     }
 
     /// Writes what may change of a flag, if its version still stands.

@@ -1,22 +1,22 @@
-//! Which processes run the SDK, what they run, and how flags are used.
+//! Which processes run the SDK, and what they run.
+
+use std::collections::BTreeMap;
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, with_db, with_tx};
+use super::{Store, StoreError, Tx, insert_rows, with_db, with_tx};
 
 const LIST: &str = "select environment, instance, node, sdk, applied, last_seen_at, goodbye from instances where environment = $1 and last_seen_at >= $2 order by instance limit $3";
 const SEEN: &str =
     "select environment, instance, node, sdk, applied, last_seen_at, goodbye from instances where last_seen_at >= $1 and node <> $2";
-const PUT: &str = "insert into instances (environment, instance, node, sdk, applied, last_seen_at, goodbye) values ($1, $2, $3, $4, $5, $6, $7) \
-     on conflict (environment, instance) do update set node = excluded.node, sdk = excluded.sdk, applied = excluded.applied, \
+const COUNT: &str = "select count(*) from instances where environment = $1 and last_seen_at >= $2 and not goodbye";
+const PUT: &str = "insert into instances (environment, instance, node, sdk, applied, last_seen_at, goodbye) ";
+const PUT_AGAIN: &str = " on conflict (environment, instance) do update set node = excluded.node, sdk = excluded.sdk, applied = excluded.applied, \
      last_seen_at = excluded.last_seen_at, goodbye = excluded.goodbye where excluded.last_seen_at >= instances.last_seen_at";
 const PRUNE: &str = "delete from instances where last_seen_at < $1";
-const ADD_USAGE: &str = "insert into flag_usage (environment, flag, variant, count, last_asked_at) values ($1, $2, $3, $4, $5) \
-     on conflict (environment, flag, variant) do update set count = flag_usage.count + excluded.count, last_asked_at = excluded.last_asked_at";
-const LAST_ASKED: &str = "select max(last_asked_at) from flag_usage where environment = $1 and flag = $2";
 
 /// A process that reported.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct InstanceRow {
     /// The environment's row.
     pub environment: i64,
@@ -34,26 +34,13 @@ pub struct InstanceRow {
     pub goodbye: bool,
 }
 
-/// How often a variant was served.
-#[derive(Debug, Clone)]
-pub struct UsageRow {
-    /// The environment's row.
-    pub environment: i64,
-    /// The flag's key.
-    pub flag: String,
-    /// The variant's name.
-    pub variant: String,
-    /// Since the last row.
-    pub count: i64,
-}
-
 impl Store {
     /// The instances of an environment that were seen since a moment.
     ///
     /// # Errors
     /// The database away.
     pub async fn list_instances(&self, environment: i64, since: i64, limit: i64) -> Result<Vec<InstanceRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(LIST).bind(environment).bind(since).bind(limit).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(LIST).bind(environment).bind(since).bind(limit).fetch_all(db).await)
     }
 
     /// The instances that other nodes heard of since a moment, of all environments.
@@ -61,36 +48,52 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn instances_of_others(&self, since: i64, node: &str) -> Result<Vec<InstanceRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(SEEN).bind(since).bind(node).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(SEEN).bind(since).bind(node).fetch_all(db).await)
     }
 
-    /// When a flag was last asked for; `None` if never.
+    /// How many instances of an environment were seen since a moment and did not say goodbye.
     ///
     /// # Errors
     /// The database away.
-    pub async fn last_asked(&self, environment: i64, flag: &str) -> Result<Option<i64>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_scalar(LAST_ASKED).bind(environment).bind(flag).fetch_one(db).await)?)
+    pub async fn count_instances(&self, environment: i64, since: i64) -> Result<i64, StoreError> {
+        with_db!(self, |db| sqlx::query_scalar(COUNT).bind(environment).bind(since).fetch_one(db).await)
     }
+}
 
-    /// Writes what a node heard, and forgets instances that were last seen before `forget`.
+impl Tx {
+    /// Writes what a node heard: of each instance the latest word stands, whichever node it reached.
     ///
     /// # Errors
-    /// The database away: nothing was written.
-    pub async fn put_telemetry(&self, instances: &[InstanceRow], usage: &[UsageRow], at: i64, forget: i64) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        for row in instances {
-            with_tx!(&mut tx, |db| {
-                let query = sqlx::query(PUT).bind(row.environment).bind(&row.instance).bind(&row.node).bind(&row.sdk);
-                query.bind(&row.applied).bind(row.last_seen_at).bind(row.goodbye).execute(db).await.map(drop)
-            })?;
+    /// The database away.
+    pub async fn put_instances(&mut self, heard: &[InstanceRow]) -> Result<(), StoreError> {
+        // In key order, so that two nodes that write the same instances wait for one another instead of dead-locking;
+        // and once each, because Postgres refuses to touch a row twice in one statement.
+        let mut latest = BTreeMap::new();
+        for row in heard {
+            let standing = latest.entry((row.environment, &row.instance)).or_insert(row);
+            if row.last_seen_at >= standing.last_seen_at {
+                *standing = row;
+            }
         }
-        for row in usage {
-            with_tx!(&mut tx, |db| {
-                let query = sqlx::query(ADD_USAGE).bind(row.environment).bind(&row.flag).bind(&row.variant).bind(row.count);
-                query.bind(at).execute(db).await.map(drop)
-            })?;
-        }
-        with_tx!(&mut tx, |db| sqlx::query(PRUNE).bind(forget).execute(db).await.map(drop))?;
-        tx.commit().await
+        let rows: Vec<_> = latest.into_values().collect();
+        insert_rows!(
+            self,
+            PUT,
+            rows,
+            |values, row| {
+                values.push_bind(row.environment).push_bind(&row.instance).push_bind(&row.node).push_bind(&row.sdk);
+                values.push_bind(&row.applied).push_bind(row.last_seen_at).push_bind(row.goodbye);
+            },
+            PUT_AGAIN
+        );
+        Ok(())
+    }
+
+    /// Forgets instances that were last seen before a moment.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn prune_instances(&mut self, before: i64) -> Result<(), StoreError> {
+        with_tx!(self, |db| sqlx::query(PRUNE).bind(before).execute(db).await.map(drop))
     }
 }

@@ -36,7 +36,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn list_live_keys(&self) -> Result<Vec<KeyRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(LIVE).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(LIVE).fetch_all(db).await)
     }
 
     /// All keys of an environment, revoked ones too.
@@ -44,7 +44,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn list_keys(&self, environment: i64) -> Result<Vec<KeyRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(LIST).bind(environment).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(LIST).bind(environment).fetch_all(db).await)
     }
 }
 

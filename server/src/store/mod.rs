@@ -2,11 +2,16 @@
 //!
 //! Every text is written once, with `$1` placeholders and portable types; times and seeds come from the caller.
 //! What must differ between SQLite and Postgres stands in [`backend`].
+//!
+//! Reads of one statement are on [`Store`]; what is written, and what is read under a lock, is on [`Tx`]. Every call is
+//! bounded in time: with the database away it fails within seconds as [`StoreError::Unavailable`], and works again when
+//! the database is back.
 
 mod backend;
 mod changes;
 mod cohorts;
 mod environments;
+mod error;
 mod flags;
 mod instances;
 mod keys;
@@ -14,67 +19,189 @@ mod members;
 mod projects;
 mod signing_keys;
 mod targetings;
+#[cfg(test)]
+mod tests;
+mod usage;
 
-use thiserror::Error;
+use std::{future::Future, io, sync::Arc, time::Duration};
 
-pub use backend::{Store, Tx};
+use backend::{Pools, Transaction};
+
 pub use changes::{ChangeRow, NewChange};
 pub use cohorts::CohortRow;
 pub use environments::{EnvironmentRow, Head, Loaded, NewEnvironment};
+pub use error::StoreError;
 pub use flags::{FlagFilter, FlagRow};
-pub use instances::{InstanceRow, UsageRow};
+pub use instances::InstanceRow;
 pub use keys::KeyRow;
 pub use projects::ProjectRow;
 pub use signing_keys::SigningKeyRow;
 pub use targetings::TargetingRow;
+pub use usage::{UsageRow, UsedRow};
 
-/// Why the database did not do what it was asked.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// It cannot be reached, or not soon enough; the same call may succeed later.
-    #[error("the database is away: {0}")]
-    Unavailable(#[source] sqlx::Error),
-    /// A unique key is taken: somebody else was faster.
-    #[error("taken: {0}")]
-    Taken(#[source] sqlx::Error),
-    /// Anything else is a fault of this program.
-    #[error(transparent)]
-    Other(sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("migrations: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
-    /// The address is of no database that is understood.
-    #[error("{0}")]
-    Address(String),
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(database) if database.is_unique_violation() => Self::Taken(error),
-            sqlx::Error::Database(database) if is_away(database.as_ref()) => Self::Unavailable(error),
-            sqlx::Error::Io(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_) => Self::Unavailable(error),
-            _ => Self::Other(error),
+/// Runs one body on a reader's connection of whichever database this is; the body is compiled for both, so it may use all of sqlx.
+macro_rules! with_db {
+    ($store:expr, |$db:ident| $body:expr) => {{
+        let pools = $store.pools();
+        match pools {
+            $crate::store::backend::Pools::Sqlite { read: $db, .. } => $crate::store::bounded(pools.patience(), async { $body }).await,
+            $crate::store::backend::Pools::Postgres { read: $db, .. } => $crate::store::bounded(pools.patience(), async { $body }).await,
         }
+    }};
+}
+
+/// The same inside a transaction.
+macro_rules! with_tx {
+    ($tx:expr, |$db:ident| $body:expr) => {{
+        let (transaction, patience) = $tx.parts();
+        match transaction {
+            $crate::store::backend::Transaction::Sqlite(transaction) => {
+                let $db = &mut **transaction;
+                $crate::store::bounded(patience, async { $body }).await
+            }
+            $crate::store::backend::Transaction::Postgres(transaction) => {
+                let $db = &mut **transaction;
+                $crate::store::bounded(patience, async { $body }).await
+            }
+        }
+    }};
+}
+
+/// Writes many rows by few statements: `$head` names table and columns, `$tail` says what a conflict does. How many rows were written.
+macro_rules! insert_rows {
+    ($tx:expr, $head:expr, $rows:expr, |$values:ident, $row:ident| $bind:expr, $tail:expr) => {{
+        let mut written = 0_u64;
+        for rows in $rows.chunks($crate::store::ROWS_AT_ONCE) {
+            let chunk = with_tx!($tx, |db| {
+                let mut query = sqlx::QueryBuilder::new($head);
+                query.push_values(rows, |mut $values, $row| {
+                    $bind;
+                });
+                query.push($tail);
+                query.build().persistent(false).execute(db).await.map(|done| done.rows_affected())
+            })?;
+            written = written.saturating_add(chunk);
+        }
+        written
+    }};
+}
+
+/// A statement that ends in `in (`, given its list: `$first` are the values that stand before it.
+macro_rules! any_of {
+    ($head:expr, [$($first:expr, $between:expr),*], $list:expr) => {{
+        let mut query = sqlx::QueryBuilder::new($head);
+        $(
+            query.push_bind($first).push($between);
+        )*
+        let mut list = query.separated(", ");
+        for item in $list {
+            list.push_bind(item);
+        }
+        query.push(")");
+        query
+    }};
+}
+
+use {any_of, insert_rows, with_db, with_tx};
+
+/// Rows of one statement: times ten columns far below SQLite's 32,766 placeholders and Postgres' 65,535.
+const ROWS_AT_ONCE: usize = 500;
+/// Who reads a whole environment waits longer for a statement than others do.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pools: Arc<Pools>,
+}
+
+/// A transaction; dropped without [`Tx::commit`], it is undone.
+pub struct Tx {
+    transaction: Transaction,
+    patience: Duration,
+}
+
+impl Store {
+    /// Opens `sqlite:path` (created when missing) or `postgres://...` and brings the schema up to date.
+    /// `connections` is the most that Postgres is asked for, or the number of SQLite's readers.
+    ///
+    /// # Errors
+    /// An address that is neither, a database that is away, a schema that cannot be brought up to date.
+    pub async fn open(address: &str, connections: u32) -> Result<Self, StoreError> {
+        Ok(Self { pools: Arc::new(Pools::open(address, connections).await?) })
+    }
+
+    fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let patience = self.pools.patience();
+        Ok(Tx { transaction: bounded(patience, self.pools.begin()).await?, patience })
+    }
+
+    /// Begins a transaction that reads one moment, and can only read.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
+        Ok(Tx { transaction: bounded(self.pools.patience(), self.pools.begin_snapshot()).await?, patience: SNAPSHOT_PATIENCE })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it is away.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        with_db!(self, |db| sqlx::query("select 1").execute(db).await.map(drop))
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn kind(&self) -> &'static str {
+        self.pools.kind()
+    }
+
+    /// Lets go of all connections.
+    pub async fn close(&self) {
+        self.pools.close().await;
     }
 }
 
-/// Postgres: connection exceptions (08), operator intervention (57), out of resources (53), read-only (25006), lock time-out (55P03).
-/// SQLite: busy (5), locked (6), I/O error (10), full (13), cannot open (14).
-fn is_away(error: &dyn sqlx::error::DatabaseError) -> bool {
-    let code = error.code().unwrap_or_default();
-    if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-        return code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14));
+impl Tx {
+    fn parts(&mut self) -> (&mut Transaction, Duration) {
+        (&mut self.transaction, self.patience)
     }
-    code.starts_with("08") || code.starts_with("57") || code.starts_with("53") || code == "25006" || code == "55P03"
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// When the database is away: then nothing was done, unless the answer to the commit itself was lost.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        bounded(self.patience, self.transaction.commit()).await
+    }
+
+    /// Undoes it; also what dropping does, but at once.
+    ///
+    /// # Errors
+    /// When the database is away: it will undo it by itself.
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        bounded(self.patience, self.transaction.rollback()).await
+    }
 }
 
-/// A u64 in a BIGINT column: the same 64 bits.
+/// A network that swallows packets answers nothing, not even an error: no statement is waited for without end.
+async fn bounded<T>(patience: Duration, statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(patience, statement).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer from the database")).into()),
+    }
+}
+
+/// A u64 in a BIGINT column: the same 64 bits. Only digests use the upper half.
 fn bits(value: u64) -> i64 {
     value.cast_signed()
 }
@@ -83,32 +210,3 @@ fn bits(value: u64) -> i64 {
 fn from_bits(value: i64) -> u64 {
     value.cast_unsigned()
 }
-
-/// Runs one body on whichever database this is; the body is compiled for both, so it may use all of sqlx.
-macro_rules! with_db {
-    ($store:expr, |$db:ident| $body:expr) => {
-        match $store.pools() {
-            $crate::store::backend::Pools::Sqlite { read: $db, .. } => $body,
-            $crate::store::backend::Pools::Postgres($db) => $body,
-        }
-    };
-}
-
-/// The same inside a transaction.
-macro_rules! with_tx {
-    ($tx:expr, |$db:ident| $body:expr) => {
-        match $tx {
-            $crate::store::backend::Tx::Sqlite(transaction) => {
-                let $db = &mut **transaction;
-                $body
-            }
-            $crate::store::backend::Tx::Postgres(transaction) => {
-                let $db = &mut **transaction;
-                $body
-            }
-        }
-    };
-}
-
-use {with_db, with_tx};
-

@@ -8,6 +8,8 @@ const FIND: &str = "select id, key, name, created_at from projects where key = $
 const LIST: &str = "select id, key, name, created_at from projects where key > $1 order by key limit $2";
 const INSERT: &str = "insert into projects (key, name, created_at) values ($1, $2, $3) returning id";
 const RENAME: &str = "update projects set name = $2 where id = $1";
+/// An update that changes nothing but locks the row, on both databases.
+const LOCK: &str = "update projects set created_at = created_at where id = $1";
 
 /// A namespace of flags.
 #[derive(Debug, Clone, FromRow)]
@@ -28,7 +30,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn find_project(&self, key: &str) -> Result<Option<ProjectRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(FIND).bind(key).fetch_optional(db).await)?)
+        with_db!(self, |db| sqlx::query_as(FIND).bind(key).fetch_optional(db).await)
     }
 
     /// Up to `limit` projects with keys after `after`, in key order.
@@ -36,7 +38,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn list_projects(&self, after: &str, limit: i64) -> Result<Vec<ProjectRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(db).await)
     }
 }
 
@@ -46,7 +48,17 @@ impl Tx {
     /// # Errors
     /// The key taken; the database away.
     pub async fn insert_project(&mut self, key: &str, name: &str, at: i64) -> Result<i64, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_scalar(INSERT).bind(key).bind(name).bind(at).fetch_one(db).await)?)
+        with_tx!(self, |db| sqlx::query_scalar(INSERT).bind(key).bind(name).bind(at).fetch_one(db).await)
+    }
+
+    /// Locks a project until the transaction ends, so that flags and environments, each of which needs a row for every
+    /// one of the others, are not made at once. Taken before any environment's lock. Whether there is such a project.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn lock_project(&mut self, id: i64) -> Result<bool, StoreError> {
+        let locked = with_tx!(self, |db| sqlx::query(LOCK).bind(id).execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(locked > 0)
     }
 
     /// Another name for a project.

@@ -9,7 +9,7 @@ const LIST: &str = "select id, private_key, created_at from signing_keys order b
 const INSERT: &str = "insert into signing_keys (id, slot, private_key, created_at) values ($1, 1, $2, $3) on conflict do nothing";
 
 /// A signing key.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Clone, FromRow)]
 pub struct SigningKeyRow {
     /// The `kid` of its tokens.
     pub id: String,
@@ -25,7 +25,19 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn list_signing_keys(&self) -> Result<Vec<SigningKeyRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(LIST).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(LIST).fetch_all(db).await)
+    }
+
+    /// The key that signs: the first one, which is `candidate` unless another node, or this one in the past, was faster.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn signing_key(&self, candidate: &SigningKeyRow) -> Result<SigningKeyRow, StoreError> {
+        let mut tx = self.begin().await?;
+        tx.insert_first_signing_key(candidate).await?;
+        let first = with_tx!(tx, |db| sqlx::query_as(LIST).fetch_one(db).await)?;
+        tx.commit().await?;
+        Ok(first)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, with_db, with_tx};
+use super::{Store, StoreError, Tx, any_of, insert_rows, with_db, with_tx};
 
 const FIND: &str =
     "select environment, flag, key, version, item, updated_at, updated_by from targetings where environment = $1 and key = $2";
 const LIST: &str = "select environment, flag, key, version, item, updated_at, updated_by from targetings where environment = $1 and key > $2 order by key limit $3";
 const ITEMS: &str = "select key, item from targetings where environment = $1";
-const INSERT: &str =
-    "insert into targetings (environment, flag, key, version, item, updated_at, updated_by) values ($1, $2, $3, 1, $4, $5, $6)";
+const FIND_MANY: &str = "select environment, flag, key, version, item, updated_at, updated_by from targetings where environment = ";
+const INSERT: &str = "insert into targetings (environment, flag, key, version, item, updated_at, updated_by) ";
 const UPDATE: &str = "update targetings set item = $3, version = version + 1, updated_at = $4, updated_by = $5 where environment = $1 and key = $2 returning version";
 const DELETE: &str = "delete from targetings where environment = $1 and key = $2";
 
@@ -38,7 +38,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn find_targeting(&self, environment: i64, key: &str) -> Result<Option<TargetingRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(FIND).bind(environment).bind(key).fetch_optional(db).await)?)
+        with_db!(self, |db| sqlx::query_as(FIND).bind(environment).bind(key).fetch_optional(db).await)
     }
 
     /// Up to `limit` targetings with keys after `after`, in key order.
@@ -46,7 +46,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn list_targetings(&self, environment: i64, after: &str, limit: i64) -> Result<Vec<TargetingRow>, StoreError> {
-        Ok(with_db!(self, |db| sqlx::query_as(LIST).bind(environment).bind(after).bind(limit).fetch_all(db).await)?)
+        with_db!(self, |db| sqlx::query_as(LIST).bind(environment).bind(after).bind(limit).fetch_all(db).await)
     }
 }
 
@@ -56,7 +56,23 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn find_targeting(&mut self, environment: i64, key: &str) -> Result<Option<TargetingRow>, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_as(FIND).bind(environment).bind(key).fetch_optional(db).await)?)
+        with_tx!(self, |db| sqlx::query_as(FIND).bind(environment).bind(key).fetch_optional(db).await)
+    }
+
+    /// The targetings with these keys, as far as there are any, in no order.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn find_targetings(&mut self, environment: i64, keys: &[String]) -> Result<Vec<TargetingRow>, StoreError> {
+        let mut found = Vec::new();
+        for keys in keys.chunks(super::ROWS_AT_ONCE) {
+            let chunk: Vec<TargetingRow> = with_tx!(self, |db| {
+                let mut query = any_of!(FIND_MANY, [environment, " and key in ("], keys);
+                query.build_query_as().persistent(false).fetch_all(db).await
+            })?;
+            found.extend(chunk);
+        }
+        Ok(found)
     }
 
     /// The (key, wire text) of every flag that an environment serves.
@@ -64,7 +80,7 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn list_flag_items(&mut self, environment: i64) -> Result<Vec<(String, String)>, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_as(ITEMS).bind(environment).fetch_all(db).await)?)
+        with_tx!(self, |db| sqlx::query_as(ITEMS).bind(environment).fetch_all(db).await)
     }
 
     /// A new targeting, at version 1.
@@ -72,10 +88,24 @@ impl Tx {
     /// # Errors
     /// One is there already; the database away.
     pub async fn insert_targeting(&mut self, row: &TargetingRow) -> Result<(), StoreError> {
-        with_tx!(self, |db| {
-            let query = sqlx::query(INSERT).bind(row.environment).bind(row.flag).bind(&row.key).bind(&row.item);
-            query.bind(row.updated_at).bind(&row.updated_by).execute(db).await.map(drop)
-        })?;
+        self.insert_targetings(std::slice::from_ref(row)).await
+    }
+
+    /// Many new targetings, at version 1, by few statements: of a new environment.
+    ///
+    /// # Errors
+    /// One is there already; the database away.
+    pub async fn insert_targetings(&mut self, rows: &[TargetingRow]) -> Result<(), StoreError> {
+        insert_rows!(
+            self,
+            INSERT,
+            rows,
+            |values, row| {
+                values.push_bind(row.environment).push_bind(row.flag).push_bind(&row.key).push_bind(1_i64);
+                values.push_bind(&row.item).push_bind(row.updated_at).push_bind(&row.updated_by);
+            },
+            ""
+        );
         Ok(())
     }
 
@@ -84,7 +114,7 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn update_targeting(&mut self, environment: i64, key: &str, item: &str, at: i64, by: &str) -> Result<i64, StoreError> {
-        Ok(with_tx!(self, |db| sqlx::query_scalar(UPDATE).bind(environment).bind(key).bind(item).bind(at).bind(by).fetch_one(db).await)?)
+        with_tx!(self, |db| sqlx::query_scalar(UPDATE).bind(environment).bind(key).bind(item).bind(at).bind(by).fetch_one(db).await)
     }
 
     /// Removes a targeting: its flag is archived.
