@@ -195,11 +195,11 @@ async fn settings_are_changed_by_compare_and_set(database: Database) {
 
 async fn a_project_can_be_locked(database: Database) {
     let (project, _) = database.production().await;
+    let other = database.open_again().await;
     let mut tx = database.store.begin().await.unwrap();
     assert!(tx.lock_project(project).await.unwrap());
     assert!(!tx.lock_project(project + 1).await.unwrap());
     // Another node waits for it, and then sees what was done under it.
-    let other = database.open_again().await;
     let waiting = tokio::spawn(async move {
         let mut tx = other.begin().await.unwrap();
         tx.lock_project(project).await.unwrap();
