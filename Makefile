@@ -13,7 +13,7 @@ run: ## start the service on http://localhost:8080, on SQLite
 	cargo run --package storyflag-server -- serve
 
 test: ## every test, on SQLite and on Postgres; installs Postgres and Redis when they are missing
-	./scripts/install-test-services.sh
+	$(MAKE) --no-print-directory vectors
 	./scripts/test-services.sh run cargo test --workspace
 
 bench: ## measure evaluation, delivery and the SDK's weight, each beside a floor
