@@ -182,3 +182,6 @@ pub(crate) fn list_file(digest: &str) -> String {
     let digest: String = digest.chars().filter(char::is_ascii_hexdigit).take(32).collect();
     format!("{digest}.list")
 }
+
+#[cfg(test)]
+mod tests;

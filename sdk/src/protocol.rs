@@ -270,3 +270,6 @@ fn read<'a, T: serde::Deserialize<'a>>(what: &'static str, data: &'a [u8]) -> Re
 fn garbage(what: &'static str, why: &impl std::fmt::Display) -> Problem {
     Problem::Garbage { what, why: why.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

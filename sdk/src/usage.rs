@@ -236,3 +236,6 @@ fn add_one(block: &[Line], place: usize) -> bool {
     }
     counter.is_some()
 }
+
+#[cfg(test)]
+mod tests;
