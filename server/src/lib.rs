@@ -6,6 +6,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod listener;
 pub mod publish;
 pub mod router;
 pub mod store;

@@ -20,7 +20,7 @@ mod projects;
 mod signing_keys;
 mod targetings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod usage;
 
 use std::{future::Future, io, sync::Arc, time::Duration};

@@ -1,0 +1,46 @@
+//! `POST /sdk/v1/telemetry`: what a process that runs the SDK has counted.
+
+use axum::{body::Body, extract::State};
+use http::StatusCode;
+
+use super::sdk::{Sdk, SdkProblem};
+use crate::{
+    publish::Hub,
+    telemetry::{Message, Telemetry},
+};
+
+/// The most that a message may be.
+const LONGEST: usize = 256 * 1_024;
+
+/// Takes a message. It is never to be sent again: what was lost shows as a gap in `sequence`.
+///
+/// # Errors
+/// No valid key; a message that is too long or not one.
+#[utoipa::path(
+    post,
+    path = "/sdk/v1/telemetry",
+    tag = "sdk",
+    request_body(content = Object, description = "`{format, instance, sequence, sdk, applied, goodbye, usage}`", content_type = "application/json"),
+    responses(
+        (status = 204, description = "Taken"),
+        (status = 400, description = "Not a message"),
+        (status = 401, description = "No valid SDK key"),
+        (status = 413, description = "Longer than 256 KiB"),
+    ),
+    security(("sdk_key" = []))
+)]
+pub async fn post_telemetry(
+    State(hub): State<Hub>,
+    State(telemetry): State<Telemetry>,
+    sdk: Sdk,
+    body: Body,
+) -> Result<StatusCode, SdkProblem> {
+    let body = axum::body::to_bytes(body, LONGEST).await.map_err(|_| SdkProblem::too_large("a message has at most 256 KiB"))?;
+    let message: Message = serde_json::from_slice(&body).map_err(|error| SdkProblem::bad_request(error.to_string()))?;
+    message.check().map_err(SdkProblem::bad_request)?;
+    if let Some(applied) = message.applied {
+        hub.claim(sdk.environment.id(), applied);
+    }
+    telemetry.take(&sdk.environment, &message);
+    Ok(StatusCode::NO_CONTENT)
+}

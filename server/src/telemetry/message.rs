@@ -1,0 +1,92 @@
+//! What an SDK sends.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use storyflag_evaluation::Identity;
+
+/// The longest id of an instance or name of an SDK.
+const LONGEST_NAME: usize = 128;
+
+/// What one process counted since its last message. Unknown fields are ignored: formats grow.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Message {
+    /// The process: a random id.
+    pub instance: String,
+    /// Counts its messages; a gap is a loss.
+    pub sequence: u64,
+    /// Such as `rust/0.1.0`.
+    pub sdk: String,
+    /// The ruleset that it runs; none before the first.
+    #[serde(default)]
+    pub applied: Option<Identity>,
+    /// Whether it ends.
+    #[serde(default)]
+    pub goodbye: bool,
+    /// Flag to variant to how often it was served since the last message.
+    #[serde(default)]
+    pub usage: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+impl Message {
+    /// What JSON's types do not say.
+    ///
+    /// # Errors
+    /// The fault, named.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let visible = |text: &str| !text.is_empty() && text.len() <= LONGEST_NAME && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !visible(&self.instance) {
+            return Err("`instance` is 1 to 128 visible ASCII characters");
+        }
+        if !visible(&self.sdk) {
+            return Err("`sdk` is 1 to 128 visible ASCII characters");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Message, String> {
+        let message: Message = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        message.check()?;
+        Ok(message)
+    }
+
+    #[test]
+    fn reads_a_message_and_passes_over_what_it_does_not_know() {
+        let message = read(
+            r#"{"format":1,"instance":"0f3a","sequence":42,"sdk":"rust/0.1.0","applied":"1764000000000-813-9f2c41d0a6e7b358","goodbye":false,
+                "usage":{"US-123-checkout":{"on":120,"off":9000}},"watched":[{"flag":"US-123-checkout","arm":"treatment","requests":40}],"new":[[]]}"#,
+        );
+        let message = message.unwrap();
+        assert_eq!((message.sequence, message.applied.unwrap().revision, message.usage["US-123-checkout"]["off"]), (42, 813, 9000));
+        let least = read(r#"{"instance":"a","sequence":0,"sdk":"x"}"#).unwrap();
+        assert!(least.applied.is_none() && !least.goodbye && least.usage.is_empty());
+    }
+
+    #[test]
+    fn refuses_what_is_no_message() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"instance":"a","sequence":-1,"sdk":"x"}"#,
+            r#"{"instance":"a","sequence":1.5,"sdk":"x"}"#,
+            r#"{"instance":7,"sequence":1,"sdk":"x"}"#,
+            r#"{"instance":"","sequence":1,"sdk":"x"}"#,
+            r#"{"instance":"a b","sequence":1,"sdk":"x"}"#,
+            r#"{"instance":"a","sequence":1,"sdk":"\u0000"}"#,
+            r#"{"instance":"a","sequence":1,"sdk":"x","applied":"813"}"#,
+            r#"{"instance":"a","sequence":1,"sdk":"x","goodbye":"no"}"#,
+            r#"{"instance":"a","sequence":1,"sdk":"x","usage":{"f":{"on":-3}}}"#,
+            r#"{"instance":"a","sequence":1,"sdk":"x","usage":{"f":7}}"#,
+            r#"{"instance":"a","sequence":1,"sdk":"x"} trailing"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert!(read(&format!(r#"{{"instance":"{}","sequence":1,"sdk":"x"}}"#, "a".repeat(129))).is_err());
+    }
+}
