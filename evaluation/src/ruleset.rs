@@ -6,10 +6,12 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 
 use crate::{
+    bucket::bucket,
     compile::{
         cohort::{Cohort, CohortNames, NamedList},
         flag::{Flag, Workshop},
     },
+    context::Context,
     identity::{Identity, ItemKind, item_hash},
     list::CohortList,
     model::Watch,
@@ -338,6 +340,15 @@ impl<'a> FlagView<'a> {
     /// The first of its counters.
     pub fn slot(&self) -> u32 {
         self.flag.slot
+    }
+
+    /// The context's place in the flag, 0 to 999,999, whatever its targeting says: it is in by percentage from
+    /// `(bucket + 1)` millionths on. `None` without a unit, and for an unsupported flag.
+    pub fn bucket(&self, context: &Context) -> Option<u32> {
+        if self.flag.unsupported.is_some() {
+            return None;
+        }
+        context.unit(&self.flag.unit).map(|unit| bucket(unit.as_str().as_bytes(), self.flag.rollout.seed))
     }
 
     /// Why this version cannot answer for it.

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `storyflag` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    storyflag_server::cli::main()
+}

@@ -120,9 +120,10 @@ pub fn flag_serving(key: &str, value: &str) -> String {
 
 /// A flag as a later version may write it: an operator and fields that nobody knows yet.
 pub fn flag_of_the_future(key: &str, killed: bool) -> String {
-    flag(key, 100.0)
-        .replace(r#""killed":false"#, &format!(r#""killed":{killed}"#))
-        .replace(r#""rules":[]"#, r#""rules":[{"id":"r","if":[{"attribute":"mood","resembles":["sunny"]}],"serve":"on"}],"horoscope":{"sign":7}"#)
+    flag(key, 100.0).replace(r#""killed":false"#, &format!(r#""killed":{killed}"#)).replace(
+        r#""rules":[]"#,
+        r#""rules":[{"id":"r","if":[{"attribute":"mood","resembles":["sunny"]}],"serve":"on"}],"horoscope":{"sign":7}"#,
+    )
 }
 
 /// A cohort by list, and the list.

@@ -178,12 +178,20 @@ impl Tx {
         with_tx!(self, |db| sqlx::query_scalar(COUNT).bind(cohort).bind(generation).fetch_one(db).await)
     }
 
+    /// Ends a generation at a revision: its cohort is deleted, and a list under the same key begins anew.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn end_generation(&mut self, cohort: i64, generation: i64, revision: i64) -> Result<(), StoreError> {
+        with_tx!(self, |db| sqlx::query(END_GENERATION).bind(cohort).bind(generation).bind(revision).execute(db).await.map(drop))
+    }
+
     /// Makes `next` current from a revision on, and ends the generation before it (0: there was none).
     ///
     /// # Errors
     /// `next` was swept meanwhile, or is not new; the database away.
     pub async fn switch_generation(&mut self, cohort: i64, before: i64, next: i64, revision: i64) -> Result<(), StoreError> {
-        with_tx!(self, |db| sqlx::query(END_GENERATION).bind(cohort).bind(before).bind(revision).execute(db).await.map(drop))?;
+        self.end_generation(cohort, before, revision).await?;
         let begun = with_tx!(self, |db| {
             let query = sqlx::query(BEGIN_GENERATION).bind(cohort).bind(next).bind(revision);
             query.execute(db).await.map(|done| done.rows_affected())

@@ -1,0 +1,46 @@
+//! Kill and revive.
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+
+use super::{
+    body::{At, Body, Params, WriteFields, WriteParams},
+    problems::WriteProblems,
+    targetings::{self, TargetingAnswer, TargetingPath},
+};
+use crate::{app::App, auth::Caller, error::Error};
+
+/// Kills a flag here: everybody gets `off`, until it is revived
+#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}/kill", tag = "targetings", params(TargetingPath, WriteParams),
+    request_body = WriteFields, responses((status = 200, body = TargetingAnswer), WriteProblems))]
+pub async fn kill_flag(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<TargetingPath>,
+    Params(params): Params<WriteParams>,
+    headers: HeaderMap,
+    Body(body): Body<WriteFields>,
+) -> Result<Response, Error> {
+    let dry_run = params.dry_run;
+    let ask = params.ask(caller, body, &headers)?;
+    let place = app.place(&ask.caller, &at.project, &at.environment).await?;
+    let done = app.kill(&ask, &place, &at.flag).await?;
+    Ok(targetings::answer(&app, place.environment.id, dry_run, done).await)
+}
+
+/// Revives a killed flag: the same users as before are served
+#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}/revive", tag = "targetings", params(TargetingPath, WriteParams),
+    request_body = WriteFields, responses((status = 200, body = TargetingAnswer), WriteProblems))]
+pub async fn revive_flag(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<TargetingPath>,
+    Params(params): Params<WriteParams>,
+    headers: HeaderMap,
+    Body(body): Body<WriteFields>,
+) -> Result<Response, Error> {
+    let dry_run = params.dry_run;
+    let ask = params.ask(caller, body, &headers)?;
+    let place = app.place(&ask.caller, &at.project, &at.environment).await?;
+    let done = app.revive(&ask, &place, &at.flag).await?;
+    Ok(targetings::answer(&app, place.environment.id, dry_run, done).await)
+}

@@ -1,0 +1,425 @@
+//! Flags: what is the same in every environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use storyflag_evaluation::{Fault, FlagItem, ItemKind, Percentage, Rollout, Serve, check_flag};
+
+use super::{App, Ask, Done, check_key, environments::encode, references, targetings::serves_only_off, write::Write};
+use crate::{
+    auth::{Right, Role},
+    error::Error,
+    store::{EnvironmentRow, FlagFilter, FlagRow, ProjectRow, TargetingRow},
+};
+
+/// A flag that was asked for within so many milliseconds is in use.
+const IN_USE_MS: i64 = 24 * 3600 * 1000;
+const MOST_TAGS: usize = 50;
+
+/// What a PUT of a flag says.
+#[derive(Debug, Clone, Default)]
+pub struct FlagDefinition {
+    /// The user story it releases.
+    pub story: String,
+    /// What it is for.
+    pub description: String,
+    /// Name to value; none: boolean `on` and `off`.
+    pub variants: Option<BTreeMap<String, Value>>,
+    /// The variant of who is out.
+    pub off: Option<String>,
+    /// The variant of who is in.
+    pub serve: Option<String>,
+    /// For finding it.
+    pub tags: Vec<String>,
+    /// Who answers for it.
+    pub owner: String,
+    /// The seed text of its buckets; the key unless given.
+    pub seed: Option<String>,
+    /// Whether browsers and phones may see it.
+    pub client: bool,
+}
+
+/// What a PATCH of a flag says: only what changes.
+#[derive(Debug, Clone, Default)]
+pub struct FlagPatch {
+    /// See [`FlagDefinition`], as for all.
+    pub story: Option<String>,
+    #[allow(missing_docs)]
+    pub description: Option<String>,
+    #[allow(missing_docs)]
+    pub variants: Option<BTreeMap<String, Value>>,
+    #[allow(missing_docs)]
+    pub off: Option<String>,
+    #[allow(missing_docs)]
+    pub serve: Option<String>,
+    #[allow(missing_docs)]
+    pub tags: Option<Vec<String>>,
+    #[allow(missing_docs)]
+    pub owner: Option<String>,
+    #[allow(missing_docs)]
+    pub client: Option<bool>,
+}
+
+impl App {
+    /// Flags in key order.
+    ///
+    /// # Errors
+    /// 404; the database away.
+    pub async fn list_flags(&self, project: &str, filter: &FlagFilter) -> Result<Vec<FlagRow>, Error> {
+        let project = self.project(project).await?;
+        Ok(self.store.list_flags(project.id, filter).await?)
+    }
+
+    /// The flag with this key, archived or not.
+    ///
+    /// # Errors
+    /// 404; the database away.
+    pub async fn find_flag(&self, project: &str, key: &str) -> Result<FlagRow, Error> {
+        let project = self.project(project).await?;
+        self.store.find_flag(project.id, key).await?.ok_or_else(|| Error::no_such("flag", key))
+    }
+
+    /// Creates a flag, which is born in every environment, enabled and at 0 %. The same again changes nothing; another
+    /// content replaces it only where `If-Match` says which version.
+    ///
+    /// # Errors
+    /// 403, 404, 409, 412, 422; the database away.
+    pub async fn put_flag(&self, ask: &Ask, project: &str, key: &str, definition: FlagDefinition) -> Result<Done<FlagRow>, Error> {
+        check_key("/flag", "flag", key)?;
+        ask.caller.may_in_project(Right::Change, project)?;
+        let project = self.project(project).await?;
+        let mut write = Write::begin(self, ask).await?;
+        write.tx.lock_project(project.id).await?;
+        let before = write.tx.find_flag(project.id, key).await?;
+        let wanted = row_of(&project, key, definition, before.as_ref(), write.now)?;
+        match before {
+            None => {
+                ask.matches_nothing()?;
+                self.create_flag(write, ask, wanted).await
+            }
+            Some(before) => {
+                refuse_tombstone(&before)?;
+                if ask.if_match.is_none() && !same_content(&before, &wanted) {
+                    let version = before.version;
+                    return Err(Error::Conflict(
+                        format!("flag {key:?} is there with another content: PATCH it, or send If-Match: \"{version}\" to replace it"),
+                        None,
+                    ));
+                }
+                self.update_flag(write, ask, &project, before, wanted).await
+            }
+        }
+    }
+
+    /// Changes parts of a flag.
+    ///
+    /// # Errors
+    /// 403, 404, 409, 412, 422; the database away.
+    pub async fn patch_flag(&self, ask: &Ask, project: &str, key: &str, patch: FlagPatch) -> Result<Done<FlagRow>, Error> {
+        ask.caller.may_in_project(Right::Change, project)?;
+        let project = self.project(project).await?;
+        let mut write = Write::begin(self, ask).await?;
+        write.tx.lock_project(project.id).await?;
+        let before = write.tx.find_flag(project.id, key).await?.ok_or_else(|| Error::no_such("flag", key))?;
+        refuse_tombstone(&before)?;
+        let definition = FlagDefinition {
+            story: patch.story.unwrap_or_else(|| before.story.clone()),
+            description: patch.description.unwrap_or_else(|| before.description.clone()),
+            variants: Some(patch.variants.map_or_else(|| variants_of(&before), Ok)?),
+            off: Some(patch.off.unwrap_or_else(|| before.off.clone())),
+            serve: Some(patch.serve.unwrap_or_else(|| before.serve.clone())),
+            tags: patch.tags.unwrap_or_else(|| tags_of(&before)),
+            owner: patch.owner.unwrap_or_else(|| before.owner.clone()),
+            seed: None,
+            client: patch.client.unwrap_or(before.client),
+        };
+        let wanted = row_of(&project, key, definition, Some(&before), write.now)?;
+        self.update_flag(write, ask, &project, before, wanted).await
+    }
+
+    /// Archives a flag: it is gone everywhere, and its key is never used again.
+    ///
+    /// # Errors
+    /// 403, 404, 409, 412, 422; the database away.
+    pub async fn archive_flag(&self, ask: &Ask, project: &str, key: &str) -> Result<Done<FlagRow>, Error> {
+        ask.caller.may_in_project(Right::Change, project)?;
+        let project = self.project(project).await?;
+        let mut write = Write::begin(self, ask).await?;
+        write.tx.lock_project(project.id).await?;
+        let before = write.tx.find_flag(project.id, key).await?.ok_or_else(|| Error::no_such("flag", key))?;
+        if before.archived_at.is_some() {
+            write.undo().await?;
+            return Ok(Done { before: Some(before.clone()), after: before, revision: None, changed: false, warnings: Vec::new() });
+        }
+        ask.matches(before.version)?;
+        for environment in write.tx.list_environments(project.id).await? {
+            let environment = write.lock(environment.id).await?;
+            let Some(targeting) = write.tx.find_targeting(environment.id, key).await? else { continue };
+            self.may_archive(&mut write, ask, &project, &environment, &targeting).await?;
+            write.tx.delete_targeting(environment.id, key).await?;
+            write.put(environment.id, ItemKind::Flag, key, Some(&targeting.item), None)?;
+        }
+        if !write.tx.archive_flag(&before, write.now).await? {
+            return Err(Error::conflict("", "somebody else changed it at this moment: read it again"));
+        }
+        let after = FlagRow { archived_at: Some(write.now), version: before.version.saturating_add(1), ..before.clone() };
+        write.audit(project.id, None, "flag_definition", key, None);
+        write.commit().await?;
+        Ok(Done { before: Some(before), after, revision: None, changed: true, warnings: Vec::new() })
+    }
+
+    async fn may_archive(
+        &self,
+        write: &mut Write<'_>,
+        ask: &Ask,
+        project: &ProjectRow,
+        environment: &EnvironmentRow,
+        targeting: &TargetingRow,
+    ) -> Result<(), Error> {
+        let key = &targeting.key;
+        let item = decode(&targeting.item)?;
+        may_touch(ask, project, environment, &item)?;
+        let named_by = references::flags_that_name_flag(&mut write.tx, environment.id, key).await?;
+        if !named_by.is_empty() {
+            return Err(Error::Conflict(
+                format!("in environment {:?} it is a prerequisite of {}: change those first", environment.key, named_by.join(", ")),
+                None,
+            ));
+        }
+        let serves = environment.protected && !serves_only_off(&item);
+        let last_asked = self.store.last_asked(environment.id, key).await?;
+        let in_use = last_asked.is_some_and(|at| write.now.saturating_sub(at) < IN_USE_MS);
+        if !serves && !in_use {
+            return Ok(());
+        }
+        let environment = &environment.key;
+        let why = if serves {
+            format!("it still serves something in the protected environment {environment:?}")
+        } else {
+            format!("an application asked for it in environment {environment:?} within the last day")
+        };
+        if !ask.force {
+            return Err(Error::Conflict(format!("{why}: force=true archives it all the same, and takes an admin"), None));
+        }
+        if ask.caller.role < Role::Admin {
+            return Err(Error::Forbidden(format!("{why}, so archiving it takes an admin")));
+        }
+        Ok(())
+    }
+
+    async fn create_flag(&self, mut write: Write<'_>, ask: &Ask, wanted: FlagRow) -> Result<Done<FlagRow>, Error> {
+        let item = born(&wanted)?;
+        refuse(check_flag(&item))?;
+        let id = write.tx.insert_flag(&wanted).await?;
+        let text = encode(&item)?;
+        for environment in write.tx.list_environments(wanted.project).await? {
+            write.lock(environment.id).await?;
+            let row = TargetingRow {
+                environment: environment.id,
+                flag: id,
+                key: wanted.key.clone(),
+                version: 1,
+                item: text.clone(),
+                updated_at: write.now,
+                updated_by: ask.caller.subject.clone(),
+            };
+            write.tx.insert_targeting(&row).await?;
+            write.put(environment.id, ItemKind::Flag, &wanted.key, None, Some(text.clone()))?;
+        }
+        write.audit(wanted.project, None, "flag_definition", &wanted.key, Some(audit_of(&wanted)));
+        write.commit().await?;
+        Ok(Done { before: None, after: FlagRow { id, ..wanted }, revision: None, changed: true, warnings: Vec::new() })
+    }
+
+    async fn update_flag(
+        &self,
+        mut write: Write<'_>,
+        ask: &Ask,
+        project: &ProjectRow,
+        before: FlagRow,
+        wanted: FlagRow,
+    ) -> Result<Done<FlagRow>, Error> {
+        ask.matches(before.version)?;
+        if same_content(&before, &wanted) {
+            write.undo().await?;
+            return Ok(Done { before: Some(before.clone()), after: before, revision: None, changed: false, warnings: Vec::new() });
+        }
+        refuse(check_flag(&born(&wanted)?))?;
+        let variants = variants_of(&wanted)?;
+        if variants_of(&before)? != variants || before.client != wanted.client {
+            let gone: BTreeSet<String> = variants_of(&before)?.into_keys().filter(|name| !variants.contains_key(name)).collect();
+            for environment in write.tx.list_environments(project.id).await? {
+                let environment = write.lock(environment.id).await?;
+                redefine(&mut write, ask, project, &environment, &wanted, &variants, &gone).await?;
+            }
+        }
+        if !write.tx.update_flag(&wanted).await? {
+            return Err(Error::conflict("", "somebody else changed it at this moment: read it again"));
+        }
+        write.audit(project.id, None, "flag_definition", &wanted.key, Some(audit_of(&wanted)));
+        write.commit().await?;
+        let after = FlagRow { version: wanted.version.saturating_add(1), ..wanted };
+        Ok(Done { before: Some(before), after, revision: None, changed: true, warnings: Vec::new() })
+    }
+}
+
+/// Gives a flag's targeting in one environment its new variants.
+async fn redefine(
+    write: &mut Write<'_>,
+    ask: &Ask,
+    project: &ProjectRow,
+    environment: &EnvironmentRow,
+    wanted: &FlagRow,
+    variants: &BTreeMap<String, Value>,
+    gone: &BTreeSet<String>,
+) -> Result<(), Error> {
+    let targeting = write.tx.find_targeting(environment.id, &wanted.key).await?;
+    let targeting = targeting.ok_or_else(|| Error::internal("a live flag without a targeting"))?;
+    let mut item = decode(&targeting.item)?;
+    may_touch(ask, project, environment, &item)?;
+    item.variants = variants.clone();
+    item.client = wanted.client.then_some(true);
+    let in_environment = |fault: Fault| Fault { detail: format!("in environment {:?}: {}", environment.key, fault.detail), ..fault };
+    refuse(check_flag(&item).into_iter().map(in_environment).collect())?;
+    if !gone.is_empty() {
+        let named_by = references::flags_that_need_variants(&mut write.tx, environment.id, &wanted.key, gone).await?;
+        if !named_by.is_empty() {
+            let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+            let detail = format!("{} is what {} in environment {:?} needs", gone.join(", "), named_by.join(", "), environment.key);
+            return Err(Error::conflict("/variants", detail));
+        }
+    }
+    let text = encode(&item)?;
+    if text == targeting.item {
+        return Err(Error::internal("new variants that change nothing"));
+    }
+    write.put(environment.id, ItemKind::Flag, &wanted.key, Some(&targeting.item), Some(text.clone()))?;
+    write.tx.update_targeting(environment.id, &wanted.key, &text, write.now, &ask.caller.subject).await?;
+    Ok(())
+}
+
+/// A flag-level write needs the right, and the reason, of every environment in which the flag may serve anything but off.
+fn may_touch(ask: &Ask, project: &ProjectRow, environment: &EnvironmentRow, item: &FlagItem) -> Result<(), Error> {
+    if serves_only_off(item) {
+        return Ok(());
+    }
+    ask.caller.may(Right::Change, &project.key, environment)?;
+    super::targetings::reason_given(ask, environment)
+}
+
+/// A flag as it is born in an environment: enabled, at 0 %, without a cohort.
+pub(super) fn born(flag: &FlagRow) -> Result<FlagItem, Error> {
+    Ok(FlagItem {
+        key: flag.key.clone(),
+        killed: false,
+        off: flag.off.clone(),
+        variants: variants_of(flag)?,
+        enabled: true,
+        seed: flag.seed.clone(),
+        unit: "targetingKey".to_owned(),
+        prerequisites: Vec::new(),
+        overrides: BTreeMap::new(),
+        rules: Vec::new(),
+        rollout: Rollout { cohorts: Vec::new(), millionths: Percentage::ZERO, serve: Serve::Variant(flag.serve.clone()), otherwise: None },
+        client: flag.client.then_some(true),
+        watch: None,
+    })
+}
+
+/// The flag of a wire text that this service wrote itself.
+pub(super) fn decode(text: &str) -> Result<FlagItem, Error> {
+    serde_json::from_str(text).map_err(Error::internal)
+}
+
+/// 422 when there are faults.
+pub(super) fn refuse(faults: Vec<Fault>) -> Result<(), Error> {
+    if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+}
+
+fn refuse_tombstone(row: &FlagRow) -> Result<(), Error> {
+    match row.archived_at {
+        None => Ok(()),
+        Some(_) => Err(Error::Conflict(format!("flag {:?} was archived, and keys are never used again: choose another", row.key), None)),
+    }
+}
+
+fn row_of(project: &ProjectRow, key: &str, definition: FlagDefinition, before: Option<&FlagRow>, now: i64) -> Result<FlagRow, Error> {
+    let mut faults = Vec::new();
+    let plain = definition.variants.is_none();
+    if !plain {
+        for (name, given) in [("off", &definition.off), ("serve", &definition.serve)] {
+            if given.is_none() {
+                let detail = format!("is missing: a flag with variants of its own names the variant it means by \"{name}\"");
+                faults.push(Fault { pointer: format!("/{name}"), detail });
+            }
+        }
+    }
+    let variants = definition.variants.unwrap_or_else(|| [("on".to_owned(), true.into()), ("off".to_owned(), false.into())].into());
+    for name in variants.keys() {
+        if let Err(Error::Invalid(more)) = check_key(&format!("/variants/{}", name.replace('~', "~0").replace('/', "~1")), "variant", name)
+        {
+            faults.extend(more);
+        }
+    }
+    if let Some(serve) = definition.serve.as_ref().filter(|serve| !variants.contains_key(*serve)) {
+        let known: Vec<&str> = variants.keys().map(String::as_str).collect();
+        let detail = format!("{serve:?} is not a variant of this flag; it has {}", known.join(", "));
+        faults.push(Fault { pointer: "/serve".to_owned(), detail });
+    }
+    if definition.tags.len() > MOST_TAGS {
+        faults.push(Fault { pointer: "/tags".to_owned(), detail: format!("has more than {MOST_TAGS} tags") });
+    }
+    let seed = definition.seed.or_else(|| before.map(|row| row.seed.clone())).unwrap_or_else(|| key.to_owned());
+    if let Some(fixed) = before.map(|row| &row.seed).filter(|fixed| **fixed != seed) {
+        let detail = format!("is {seed:?}, but a flag's seed never changes, and this one's is {fixed:?}");
+        faults.push(Fault { pointer: "/seed".to_owned(), detail });
+    }
+    if seed.is_empty() {
+        faults.push(Fault { pointer: "/seed".to_owned(), detail: "is empty; leave it out for the key".to_owned() });
+    }
+    refuse(faults)?;
+    Ok(FlagRow {
+        id: before.map_or(0, |row| row.id),
+        project: project.id,
+        key: key.to_owned(),
+        story: definition.story,
+        description: definition.description,
+        variants: serde_json::to_string(&variants).map_err(Error::internal)?,
+        off: definition.off.unwrap_or_else(|| "off".to_owned()),
+        serve: definition.serve.unwrap_or_else(|| "on".to_owned()),
+        tags: serde_json::to_string(&definition.tags).map_err(Error::internal)?,
+        owner: definition.owner,
+        seed,
+        client: definition.client,
+        archived_at: None,
+        version: before.map_or(1, |row| row.version),
+        created_at: before.map_or(now, |row| row.created_at),
+        updated_at: now,
+    })
+}
+
+fn same_content(left: &FlagRow, right: &FlagRow) -> bool {
+    let content = |row: &FlagRow| {
+        let texts = (row.story.clone(), row.description.clone(), row.variants.clone(), row.off.clone(), row.serve.clone());
+        (texts, row.tags.clone(), row.owner.clone(), row.seed.clone(), row.client)
+    };
+    content(left) == content(right)
+}
+
+/// A flag's variants.
+pub(super) fn variants_of(row: &FlagRow) -> Result<BTreeMap<String, Value>, Error> {
+    serde_json::from_str(&row.variants).map_err(Error::internal)
+}
+
+fn tags_of(row: &FlagRow) -> Vec<String> {
+    serde_json::from_str(&row.tags).unwrap_or_default()
+}
+
+fn audit_of(row: &FlagRow) -> String {
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    serde_json::json!({
+        "story": row.story, "description": row.description, "variants": json(&row.variants), "off": row.off, "serve": row.serve,
+        "tags": json(&row.tags), "owner": row.owner, "seed": row.seed, "client": row.client,
+    })
+    .to_string()
+}

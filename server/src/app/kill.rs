@@ -1,0 +1,27 @@
+//! Kill and revive: a bit of its own, which nothing else touches.
+
+use storyflag_evaluation::FlagItem;
+
+use super::{App, Ask, Done, Place, targetings::TargetingState};
+use crate::error::Error;
+
+impl App {
+    /// Everybody gets the off variant, from the next second on, whatever the targeting says. Needs no reason, and is
+    /// done once however often it is asked for.
+    ///
+    /// # Errors
+    /// 403, 404; the database away.
+    pub async fn kill(&self, ask: &Ask, place: &Place, flag: &str) -> Result<Done<TargetingState>, Error> {
+        // A kill wins every race: it is not held back by a version that somebody else has just replaced.
+        let ask = Ask { if_match: None, ..ask.clone() };
+        self.change(&ask, place, flag, |state| Ok(FlagItem { killed: true, ..state.item.clone() })).await
+    }
+
+    /// The targeting counts again: the same users as before are served.
+    ///
+    /// # Errors
+    /// 403, 404, 412, 422; the database away.
+    pub async fn revive(&self, ask: &Ask, place: &Place, flag: &str) -> Result<Done<TargetingState>, Error> {
+        self.change(ask, place, flag, |state| Ok(FlagItem { killed: false, ..state.item.clone() })).await
+    }
+}

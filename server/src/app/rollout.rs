@@ -1,0 +1,41 @@
+//! Rollouts: the percentage that a release manager raises, and the cohorts beside it.
+
+use storyflag_evaluation::{FlagItem, Percentage, Rollout};
+
+use super::{App, Ask, Done, Place, targetings::TargetingState};
+use crate::error::Error;
+
+impl App {
+    /// Raises or lowers the percentage. With `from`, only if that is what stands: a compare-and-set that a person can type.
+    ///
+    /// # Errors
+    /// 403, 404, 409, 412, 422; the database away.
+    pub async fn bump(
+        &self,
+        ask: &Ask,
+        place: &Place,
+        flag: &str,
+        percentage: Percentage,
+        from: Option<Percentage>,
+    ) -> Result<Done<TargetingState>, Error> {
+        self.change(ask, place, flag, |state| {
+            let stands = state.item.rollout.millionths;
+            if let Some(from) = from.filter(|from| *from != stands) {
+                let detail = format!("is {} here, not {}: nothing was changed", stands.percent(), from.percent());
+                return Err(Error::conflict("/from", detail));
+            }
+            let mut item = state.item.clone();
+            item.rollout.millionths = percentage;
+            Ok(item)
+        })
+        .await
+    }
+
+    /// Replaces the whole rollout.
+    ///
+    /// # Errors
+    /// 403, 404, 409, 412, 422; the database away.
+    pub async fn put_rollout(&self, ask: &Ask, place: &Place, flag: &str, rollout: Rollout) -> Result<Done<TargetingState>, Error> {
+        self.change(ask, place, flag, |state| Ok(FlagItem { rollout, ..state.item.clone() })).await
+    }
+}

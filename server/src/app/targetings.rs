@@ -1,0 +1,312 @@
+//! Targetings: who gets which variant in one environment. Everything that changes one goes through [`App::change`].
+
+use std::collections::BTreeMap;
+
+use storyflag_evaluation::{Fault, FlagItem, ItemKind, Percentage, Prerequisite, Rollout, Rule, check_flag};
+
+use super::{
+    App, Ask, Done, Place,
+    environments::{Settings, encode},
+    flags::{decode, refuse},
+    references,
+    write::Write,
+};
+use crate::{
+    auth::{Caller, Right},
+    error::Error,
+    store::{EnvironmentRow, TargetingRow},
+};
+
+const MOST_OVERRIDES: usize = 1_000;
+const MOST_RULES: usize = 200;
+/// Conditions of one rule, values of one list: what an evaluation may have to walk through.
+const MOST_CONDITIONS: usize = 50;
+const MOST_PREREQUISITES: usize = 50;
+
+/// A targeting as it stands.
+#[derive(Debug, Clone)]
+pub struct TargetingState {
+    /// Its row.
+    pub row: TargetingRow,
+    /// What its wire text says.
+    pub item: FlagItem,
+}
+
+/// What a PUT of a whole targeting says. What is missing is as at a flag's birth.
+#[derive(Debug, Clone)]
+pub struct TargetingDefinition {
+    /// False: everybody gets `off`.
+    pub enabled: bool,
+    /// The attribute whose value is hashed.
+    pub unit: String,
+    /// The variant of who is not in; the one that stands unless given.
+    pub off: Option<String>,
+    /// All must be met.
+    pub prerequisites: Vec<Prerequisite>,
+    /// Unit to variant.
+    pub overrides: BTreeMap<String, String>,
+    /// In order.
+    pub rules: Vec<Rule>,
+    /// What decides when nothing before it did; the one that stands unless given.
+    pub rollout: Option<Rollout>,
+    /// As a GET told it: accepted where it is so.
+    pub killed: Option<bool>,
+    /// The same.
+    pub version: Option<i64>,
+}
+
+impl TargetingState {
+    fn of(row: TargetingRow) -> Result<Self, Error> {
+        let item = decode(&row.item)?;
+        Ok(Self { row, item })
+    }
+}
+
+impl App {
+    /// Up to `limit` targetings of an environment with keys after `after`.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn list_targetings(&self, place: &Place, after: &str, limit: i64) -> Result<Vec<TargetingState>, Error> {
+        let rows = self.store.list_targetings(place.environment.id, after, limit).await?;
+        rows.into_iter().map(TargetingState::of).collect()
+    }
+
+    /// A flag's targeting, and the revision that made it.
+    ///
+    /// # Errors
+    /// 404; the database away.
+    pub async fn find_targeting(&self, place: &Place, flag: &str) -> Result<(TargetingState, i64), Error> {
+        let row = self.store.find_targeting(place.environment.id, flag).await?;
+        let state = TargetingState::of(row.ok_or_else(|| Error::no_such("flag", flag))?)?;
+        let last = self.store.history(place.environment.id, ItemKind::Flag.name(), flag, i64::MAX, 1).await?;
+        Ok((state, last.first().and_then(|change| change.revision).unwrap_or_default()))
+    }
+
+    /// Replaces a whole targeting, but for the kill.
+    ///
+    /// # Errors
+    /// 403, 404, 409, 412, 422; the database away.
+    pub async fn put_targeting(
+        &self,
+        ask: &Ask,
+        place: &Place,
+        flag: &str,
+        definition: TargetingDefinition,
+    ) -> Result<Done<TargetingState>, Error> {
+        self.change(ask, place, flag, |state| {
+            told_as_it_is(state, &definition)?;
+            let item = &state.item;
+            Ok(FlagItem {
+                enabled: definition.enabled,
+                unit: definition.unit,
+                off: definition.off.unwrap_or_else(|| item.off.clone()),
+                prerequisites: definition.prerequisites,
+                overrides: definition.overrides,
+                rules: definition.rules,
+                rollout: definition.rollout.unwrap_or_else(|| item.rollout.clone()),
+                ..item.clone()
+            })
+        })
+        .await
+    }
+
+    /// Changes a targeting: the right, the reason and the bounds are those of what the change turns out to be.
+    pub(super) async fn change(
+        &self,
+        ask: &Ask,
+        place: &Place,
+        flag: &str,
+        edit: impl FnOnce(&TargetingState) -> Result<FlagItem, Error>,
+    ) -> Result<Done<TargetingState>, Error> {
+        // Who may not even lower does not get as far as the lock.
+        ask.caller.may(Right::Lower, &place.project.key, &place.environment)?;
+        let mut write = Write::begin(self, ask).await?;
+        let environment = write.lock(place.environment.id).await?;
+        let row = write.tx.find_targeting(environment.id, flag).await?;
+        let before = TargetingState::of(row.ok_or_else(|| Error::no_such("flag", flag))?)?;
+        ask.matches(before.row.version)?;
+        let item = edit(&before)?;
+        if item == before.item {
+            let revision = write.undo().await?;
+            let warnings = warnings(&item);
+            return Ok(Done { before: Some(before.clone()), after: before, revision, changed: false, warnings });
+        }
+        if !is_safe(&before.item, &item) {
+            may_go_forward(ask, &place.project.key, &environment, &before.item, &item)?;
+            let mut faults = check_bounds(&item);
+            faults.extend(check_flag(&item));
+            faults.extend(references::check(&mut write.tx, environment.id, &item).await?);
+            refuse(faults)?;
+        }
+        let text = encode(&item)?;
+        write.put(environment.id, ItemKind::Flag, flag, Some(&before.row.item), Some(text.clone()))?;
+        let subject = &ask.caller.subject;
+        let version = write.tx.update_targeting(environment.id, flag, &text, write.now, subject).await?;
+        let row = TargetingRow { version, item: text, updated_at: write.now, updated_by: subject.clone(), ..before.row.clone() };
+        let revision = write.commit().await?;
+        let warnings = warnings(&item);
+        Ok(Done { before: Some(before), after: TargetingState { row, item }, revision, changed: true, warnings })
+    }
+}
+
+/// What a GET told may be PUT back; what is not so any more, or is not for a PUT to change, is named.
+fn told_as_it_is(state: &TargetingState, told: &TargetingDefinition) -> Result<(), Error> {
+    let mut faults = Vec::new();
+    if told.killed.is_some_and(|killed| killed != state.item.killed) {
+        let (word, path) = if state.item.killed { ("killed", "/revive") } else { ("not killed", "/kill") };
+        let detail = format!("it is {word}, and a PUT does not change that: POST {path}");
+        faults.push(Fault { pointer: "/killed".to_owned(), detail });
+    }
+    if let Some(version) = told.version.filter(|version| *version != state.row.version) {
+        let detail = format!("is {version}, but version {} stands: read it again", state.row.version);
+        faults.push(Fault { pointer: "/version".to_owned(), detail });
+    }
+    refuse(faults)
+}
+
+/// Whether a change only lowers exposure: nothing but a smaller percentage, fewer cohorts, `enabled: false`, or a kill.
+fn is_safe(before: &FlagItem, after: &FlagItem) -> bool {
+    let mut same_otherwise = before.clone();
+    same_otherwise.killed = after.killed;
+    same_otherwise.enabled = after.enabled;
+    same_otherwise.rollout.millionths = after.rollout.millionths;
+    same_otherwise.rollout.cohorts.clone_from(&after.rollout.cohorts);
+    same_otherwise == *after
+        && (after.killed || !before.killed)
+        && (before.enabled || !after.enabled)
+        && after.rollout.millionths <= before.rollout.millionths
+        && after.rollout.cohorts.iter().all(|cohort| before.rollout.cohorts.contains(cohort))
+}
+
+fn may_go_forward(ask: &Ask, project: &str, environment: &EnvironmentRow, before: &FlagItem, after: &FlagItem) -> Result<(), Error> {
+    let right = if before.killed && !after.killed { Right::Advance } else { Right::Change };
+    ask.caller.may(right, project, environment)?;
+    reason_given(ask, environment)?;
+    let (from, to) = (exposure(before), exposure(after));
+    let settings = Settings::of(environment);
+    if !environment.protected || ask.force || settings.allow(from, to) {
+        return Ok(());
+    }
+    let allowed = if from == Percentage::ZERO {
+        format!("at most {} % from 0", settings.max_first_percentage)
+    } else {
+        format!("at most {} times as much", settings.max_factor)
+    };
+    let detail = format!("goes from {from} to {to}; one change in a protected environment goes {allowed}, unless \"force\": true says so");
+    Err(Error::invalid("/percentage", detail))
+}
+
+/// The percentage that counts: of a flag that is not enabled, nobody.
+fn exposure(item: &FlagItem) -> Percentage {
+    if item.enabled { item.rollout.millionths } else { Percentage::ZERO }
+}
+
+/// # Errors
+/// 422 where the environment wants a reason and there is none.
+pub(super) fn reason_given(ask: &Ask, environment: &EnvironmentRow) -> Result<(), Error> {
+    if !environment.protected || ask.reason.is_some() || !Settings::of(environment).reason_required {
+        return Ok(());
+    }
+    Err(Error::invalid("/reason", format!("is missing: environment {:?} is protected, so say why", environment.key)))
+}
+
+/// Whether a flag can serve nothing but its off variant: no percentage, cohort, rule or override.
+pub(super) fn serves_only_off(item: &FlagItem) -> bool {
+    let rollout = &item.rollout;
+    rollout.millionths == Percentage::ZERO && rollout.cohorts.is_empty() && item.rules.is_empty() && item.overrides.is_empty()
+}
+
+fn warnings(item: &FlagItem) -> Vec<String> {
+    if item.killed {
+        vec!["killed here: nobody is served until it is revived".to_owned()]
+    } else if !item.enabled {
+        vec!["not enabled here: nobody is served".to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
+fn check_bounds(item: &FlagItem) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut at_most = |pointer: &str, what: &str, count: usize, most: usize| {
+        if count > most {
+            faults.push(Fault { pointer: pointer.to_owned(), detail: format!("has {count} {what}; at most {most}") });
+        }
+    };
+    at_most("/overrides", "overrides", item.overrides.len(), MOST_OVERRIDES);
+    at_most("/rules", "rules", item.rules.len(), MOST_RULES);
+    at_most("/prerequisites", "prerequisites", item.prerequisites.len(), MOST_PREREQUISITES);
+    at_most("/rollout/cohorts", "cohorts", item.rollout.cohorts.len(), MOST_CONDITIONS);
+    for (index, rule) in item.rules.iter().enumerate() {
+        at_most(&format!("/rules/{index}/if"), "conditions", rule.conditions.len(), MOST_CONDITIONS);
+    }
+    if item.unit.is_empty() {
+        faults.push(Fault { pointer: "/unit".to_owned(), detail: "is empty; the targeting key is \"targetingKey\"".to_owned() });
+    }
+    faults
+}
+
+/// For the list of what is on here: whoever may read.
+impl App {
+    /// Whether the caller may read an environment.
+    ///
+    /// # Errors
+    /// 403
+    pub fn may_read(&self, caller: &Caller, place: &Place) -> Result<(), Error> {
+        caller.may(Right::Read, &place.project.key, &place.environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storyflag_evaluation::Serve;
+
+    fn item(percentage: f64, cohorts: &[&str]) -> FlagItem {
+        FlagItem {
+            key: "a".to_owned(),
+            killed: false,
+            off: "off".to_owned(),
+            variants: [("on".to_owned(), true.into()), ("off".to_owned(), false.into())].into(),
+            enabled: true,
+            seed: "a".to_owned(),
+            unit: "targetingKey".to_owned(),
+            prerequisites: Vec::new(),
+            overrides: BTreeMap::new(),
+            rules: Vec::new(),
+            rollout: Rollout {
+                cohorts: cohorts.iter().map(|&key| key.to_owned()).collect(),
+                millionths: Percentage::from_percent(percentage).unwrap(),
+                serve: Serve::Variant("on".to_owned()),
+                otherwise: None,
+            },
+            client: None,
+            watch: None,
+        }
+    }
+
+    #[test]
+    fn safe_is_what_only_lowers_exposure() {
+        let stands = item(10.0, &["internal", "beta"]);
+        for safe in [
+            item(9.9999, &["internal", "beta"]),
+            item(10.0, &["beta"]),
+            item(0.0, &[]),
+            FlagItem { enabled: false, ..stands.clone() },
+            FlagItem { killed: true, ..stands.clone() },
+        ] {
+            assert!(is_safe(&stands, &safe), "{safe:?}");
+        }
+        for raise in [
+            item(10.0001, &["internal", "beta"]),
+            item(1.0, &["internal", "vip"]),
+            FlagItem { overrides: [("u".to_owned(), "off".to_owned())].into(), ..stands.clone() },
+            FlagItem { unit: "account".to_owned(), ..stands.clone() },
+        ] {
+            assert!(!is_safe(&stands, &raise), "{raise:?}");
+        }
+        assert!(!is_safe(&FlagItem { enabled: false, ..stands.clone() }, &stands));
+        assert!(!is_safe(&FlagItem { killed: true, ..stands.clone() }, &stands));
+    }
+}
