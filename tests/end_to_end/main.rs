@@ -10,4 +10,5 @@
     clippy::cast_possible_wrap
 )]
 
+mod main_job;
 mod network;

@@ -19,12 +19,17 @@ pub mod actors;
 pub mod answer;
 pub mod backend;
 pub mod eventually;
+pub mod house;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod reference;
 pub mod scripted;
 mod service;
+pub mod users;
 pub mod workdir;
 
 pub use backend::Backend;
 pub use eventually::{eventually, eventually_within};
+pub use house::{House, Node};
+pub use users::{Users, applied};
