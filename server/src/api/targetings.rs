@@ -142,6 +142,8 @@ pub struct TargetingBody {
     killed: Option<bool>,
     /// As a GET told it.
     version: Option<i64>,
+    /// As a GET told it.
+    revision: Option<i64>,
 }
 
 impl TargetingBody {
@@ -156,6 +158,7 @@ impl TargetingBody {
             rollout: self.rollout,
             killed: self.killed,
             version: self.version,
+            revision: self.revision,
         }
     }
 }
@@ -173,9 +176,10 @@ impl FromJson for TargetingBody {
             rollout: fields.optional("rollout"),
             killed: fields.optional("killed"),
             version: fields.optional("version"),
+            revision: fields.optional("revision"),
         };
         // What a GET told may be PUT back; these are not for a PUT to change.
-        for told in ["key", "revision", "updated_at", "updated_by", "instances", "warnings"] {
+        for told in ["key", "updated_at", "updated_by", "instances", "warnings"] {
             let _: Option<Value> = fields.optional(told);
         }
         fields.end();

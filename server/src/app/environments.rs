@@ -121,7 +121,7 @@ impl App {
             after.version = after.version.saturating_add(1);
             write.audit(after.project, Some(after.id), "environment", &after.key, Some(audit_of(&after)));
             write.commit().await?;
-            self.announce_settings(ask);
+            self.announce_settings(ask).await;
         }
         Ok(Done { before: Some(before), after, revision: None, changed: !unchanged, warnings: Vec::new() })
     }
@@ -148,7 +148,7 @@ impl App {
             let after = rows.into_iter().find(|row| row.id == id).ok_or_else(|| Error::internal("a new environment is not there"))?;
             write.audit(project.id, Some(id), "environment", key, Some(audit_of(&after)));
             write.commit().await?;
-            self.announce_settings(ask);
+            self.announce_settings(ask).await;
             return Ok(Done { before: None, after, revision: None, changed: true, warnings: Vec::new() });
         }
         let after = write.lock(id).await?;
@@ -169,14 +169,15 @@ impl App {
         write.tx.insert_targetings(&rows).await?;
         write.audit(project.id, Some(id), "environment", key, Some(audit_of(&after)));
         let revision = write.commit().await?;
-        self.announce_settings(ask);
+        self.announce_settings(ask).await;
         Ok(Done { before: None, after, revision, changed: true, warnings: Vec::new() })
     }
 
-    /// Keys, settings or environments changed here: this node reads them again now, the others within a second.
-    pub(super) fn announce_settings(&self, ask: &Ask) {
+    /// Keys, settings or environments changed here: this node has read them again when the writer is answered, the
+    /// others within a second.
+    pub(super) async fn announce_settings(&self, ask: &Ask) {
         if !ask.dry_run {
-            self.hub.refresh();
+            self.hub.refreshed().await;
         }
     }
 }

@@ -37,7 +37,7 @@ impl App {
         let after = serde_json::json!({ "name": name }).to_string();
         write.audit(place.project.id, Some(place.environment.id), "key", &key.row.id, Some(after));
         write.commit().await?;
-        self.announce_settings(ask);
+        self.announce_settings(ask).await;
         Ok(Done { before: None, after: key, revision: None, changed: true, warnings: Vec::new() })
     }
 
@@ -55,7 +55,7 @@ impl App {
         write.tx.touch_settings(place.environment.id).await?;
         write.audit(place.project.id, Some(place.environment.id), "key", id, None);
         write.commit().await?;
-        self.announce_settings(ask);
+        self.announce_settings(ask).await;
         Ok(Done { before: None, after: (), revision: None, changed: true, warnings: Vec::new() })
     }
 }

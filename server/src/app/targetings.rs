@@ -53,6 +53,8 @@ pub struct TargetingDefinition {
     pub killed: Option<bool>,
     /// The same.
     pub version: Option<i64>,
+    /// The same.
+    pub revision: Option<i64>,
 }
 
 impl TargetingState {
@@ -94,8 +96,9 @@ impl App {
         flag: &str,
         definition: TargetingDefinition,
     ) -> Result<Done<TargetingState>, Error> {
+        let (_, revision) = self.find_targeting(place, flag).await?;
         self.change(ask, place, flag, |state| {
-            told_as_it_is(state, &definition)?;
+            told_as_it_is(state, revision, &definition)?;
             let item = &state.item;
             Ok(FlagItem {
                 enabled: definition.enabled,
@@ -151,7 +154,7 @@ impl App {
 }
 
 /// What a GET told may be PUT back; what is not so any more, or is not for a PUT to change, is named.
-fn told_as_it_is(state: &TargetingState, told: &TargetingDefinition) -> Result<(), Error> {
+fn told_as_it_is(state: &TargetingState, revision: i64, told: &TargetingDefinition) -> Result<(), Error> {
     let mut faults = Vec::new();
     if told.killed.is_some_and(|killed| killed != state.item.killed) {
         let (word, path) = if state.item.killed { ("killed", "/revive") } else { ("not killed", "/kill") };
@@ -161,6 +164,10 @@ fn told_as_it_is(state: &TargetingState, told: &TargetingDefinition) -> Result<(
     if let Some(version) = told.version.filter(|version| *version != state.row.version) {
         let detail = format!("is {version}, but version {} stands: read it again", state.row.version);
         faults.push(Fault { pointer: "/version".to_owned(), detail });
+    }
+    if let Some(told) = told.revision.filter(|told| *told != revision) {
+        let detail = format!("is {told}, but what stands was made by revision {revision}: read it again");
+        faults.push(Fault { pointer: "/revision".to_owned(), detail });
     }
     refuse(faults)
 }
