@@ -1,10 +1,6 @@
 //! Two things timed in turn, so that a machine that is slow for a while is slow for both.
 
-use std::{
-    hint::black_box,
-    sync::Barrier,
-    thread,
-};
+use std::{hint::black_box, sync::Barrier, thread};
 
 use cpu_time::ThreadTime;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region};
