@@ -76,7 +76,7 @@ impl Context {
 
     fn set_key(&mut self, key: Attribute) {
         self.key_text = match &key {
-            Attribute::Number(number) => UnitText::of_number(*number).map(|text| text.as_str().into()),
+            Attribute::Number(number) => Digits::of(*number).map(|digits| digits.as_str().into()),
             _ => None,
         };
         self.key = Some(key);
@@ -107,17 +107,24 @@ impl Context {
         }
     }
 
-    /// The value of an attribute as a unit: non-empty text, or an integer as its decimal text.
+    /// Looks at the value of an attribute as a unit: non-empty text, or an integer as its decimal text.
+    ///
+    /// A closure, because that text may have to be rendered, on the stack of this function.
     #[inline]
-    pub(crate) fn unit(&self, name: &UnitName) -> Option<UnitText<'_>> {
-        match name {
-            UnitName::TargetingKey => self.key_unit().map(UnitText::Text),
+    pub(crate) fn unit<T>(&self, name: &UnitName, look: impl FnOnce(&str) -> T) -> Option<T> {
+        let rendered;
+        let text = match name {
+            UnitName::TargetingKey => self.key_unit()?,
             UnitName::Attribute(name) => match self.get(name)? {
-                Attribute::Text(text) if !text.is_empty() => Some(UnitText::Text(text)),
-                Attribute::Number(number) => UnitText::of_number(*number),
-                _ => None,
+                Attribute::Text(text) if !text.is_empty() => text,
+                Attribute::Number(number) => {
+                    rendered = Digits::of(*number)?;
+                    rendered.as_str()
+                }
+                _ => return None,
             },
-        }
+        };
+        Some(look(text))
     }
 }
 
@@ -134,16 +141,12 @@ impl UnitName {
     }
 }
 
-/// A unit's text, on the stack where it had to be rendered.
-pub(crate) enum UnitText<'a> {
-    Text(&'a str),
-    /// At most 16 digits and a sign, right-aligned from the index.
-    Digits([u8; 20], usize),
-}
+/// The decimal text of an integer: at most 16 digits and a sign, right-aligned from the index.
+struct Digits([u8; 20], usize);
 
-impl UnitText<'_> {
+impl Digits {
     /// Integers within +-(2^53 - 1), as decimal text; other numbers are no units.
-    pub(crate) fn of_number(number: f64) -> Option<Self> {
+    fn of(number: f64) -> Option<Self> {
         if number.fract() != 0.0 || number.abs() > 9_007_199_254_740_991.0 {
             return None;
         }
@@ -166,15 +169,11 @@ impl UnitText<'_> {
                 *sign = b'-';
             }
         }
-        Some(UnitText::Digits(digits, start))
+        Some(Self(digits, start))
     }
 
-    #[inline]
-    pub(crate) fn as_str(&self) -> &str {
-        match self {
-            UnitText::Text(text) => text,
-            UnitText::Digits(digits, start) => digits.get(*start..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default(),
-        }
+    fn as_str(&self) -> &str {
+        self.0.get(self.1..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
     }
 }
 
@@ -269,7 +268,7 @@ mod tests {
 
     fn unit(value: serde_json::Value) -> Option<String> {
         let context = Context::without_key().with("account", value);
-        context.unit(&UnitName::new("account")).map(|unit| unit.as_str().to_owned())
+        context.unit(&UnitName::new("account"), str::to_owned)
     }
 
     #[test]

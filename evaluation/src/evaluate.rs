@@ -277,9 +277,9 @@ impl Ruleset {
             return Outcome::served(flag.off, Reason::Default, Arm::Outside);
         }
         if !targeting.overrides.is_empty() {
-            let unit = context.unit(&flag.unit);
-            if let Some(variant) = unit.and_then(|unit| targeting.overrides.get(unit.as_str())) {
-                return Outcome::served(*variant, Reason::TargetingMatch, Arm::Outside);
+            let named = context.unit(&flag.unit, |unit| targeting.overrides.get(unit).copied());
+            if let Some(variant) = named.flatten() {
+                return Outcome::served(variant, Reason::TargetingMatch, Arm::Outside);
             }
         }
         let mut asked = Asked::new(context, &targeting.attributes);
@@ -324,8 +324,8 @@ impl Ruleset {
     fn is_member(&self, cohort: &Cohort, context: &Context) -> Option<bool> {
         let listed = match &cohort.reference {
             None => Some(false),
-            Some(_) => context.unit(&cohort.unit).map(|unit| {
-                let hash = unit_hash(unit.as_str().as_bytes(), cohort.seed);
+            Some(_) => context.unit(&cohort.unit, |unit| {
+                let hash = unit_hash(unit.as_bytes(), cohort.seed);
                 cohort.list.as_ref().is_some_and(|named| named.list.contains(hash))
             }),
         };
@@ -351,10 +351,9 @@ fn by_bucket(flag: &Flag, targeting: Option<&CompiledTargeting>, context: &Conte
         let reason = if plain { Reason::Static } else { Reason::Default };
         return if is_in { serve_in(flag, targeting, context, reason, arm) } else { Outcome::served(rollout.otherwise, reason, arm) };
     }
-    let Some(unit) = context.unit(&flag.unit) else {
+    let Some(bucket) = context.unit(&flag.unit, |unit| bucket(unit.as_bytes(), rollout.seed)) else {
         return Outcome::error(EvaluationError::TargetingKeyMissing);
     };
-    let bucket = bucket(unit.as_str().as_bytes(), rollout.seed);
     let outcome = if bucket < rollout.below {
         serve_in(flag, targeting, context, Reason::Split, Arm::Treatment)
     } else {
@@ -378,10 +377,9 @@ fn serve(serve: &CompiledServe, flag: &Flag, targeting: &CompiledTargeting, cont
         CompiledServe::One(variant) => return Outcome::served(*variant, reason, arm),
         CompiledServe::Split(boundaries) => boundaries,
     };
-    let Some(unit) = context.unit(&flag.unit) else {
+    let Some(bucket) = context.unit(&flag.unit, |unit| bucket(unit.as_bytes(), targeting.split_seed)) else {
         return Outcome::error(EvaluationError::TargetingKeyMissing);
     };
-    let bucket = bucket(unit.as_str().as_bytes(), targeting.split_seed);
     match boundaries.iter().find(|(end, _)| bucket < *end) {
         Some((_, variant)) => Outcome::served(*variant, Reason::Split, arm),
         None => Outcome::error(EvaluationError::ParseError),

@@ -8,6 +8,8 @@ use xxhash_rust::xxh3::xxh3_128;
 #[derive(Clone, PartialEq, Eq)]
 pub struct CohortList {
     hashes: Box<[u64]>,
+    /// Where each part of the hashes begins, so that a search looks at a few of them only; one more at the end.
+    starts: Box<[u32]>,
 }
 
 /// Bytes that are no list.
@@ -35,7 +37,7 @@ impl CohortList {
     pub fn from_hashes(mut hashes: Vec<u64>) -> Self {
         hashes.sort_unstable();
         hashes.dedup();
-        Self { hashes: hashes.into_boxed_slice() }
+        Self::of_sorted(hashes.into_boxed_slice())
     }
 
     /// From the wire: ascending u64, little-endian, no header.
@@ -51,7 +53,18 @@ impl CohortList {
         if !hashes.is_sorted_by(|left, right| left < right) {
             return Err(ListError::Unsorted);
         }
-        Ok(Self { hashes })
+        Ok(Self::of_sorted(hashes))
+    }
+
+    fn of_sorted(hashes: Box<[u64]>) -> Self {
+        let parts = hashes.len().div_ceil(PART);
+        let mut starts = Vec::with_capacity(parts.saturating_add(1));
+        for (index, hash) in hashes.iter().enumerate() {
+            let start = u32::try_from(index).unwrap_or(u32::MAX);
+            starts.resize(starts.len().max(part_of(*hash, parts).saturating_add(1)), start);
+        }
+        starts.resize(parts.saturating_add(1), u32::try_from(hashes.len()).unwrap_or(u32::MAX));
+        Self { hashes, starts: starts.into_boxed_slice() }
     }
 
     /// As the wire carries it.
@@ -79,31 +92,26 @@ impl CohortList {
         self.hashes.is_empty()
     }
 
-    /// Whether a hash is in it. Hashes are uniform, so its place is known within a few steps: the search starts there.
+    /// Whether a hash is in it. Hashes are uniform, so the one part where it could be is short.
     #[inline]
     pub fn contains(&self, hash: u64) -> bool {
-        let length = self.hashes.len();
-        // Below `length`, which is a usize.
-        #[allow(clippy::cast_possible_truncation)]
-        let guess = ((u128::from(hash) * length as u128) >> 64) as usize;
-        let Some(&there) = self.hashes.get(guess) else { return false };
-        let (mut low, mut high, mut step) = (guess, guess, 8_usize);
-        if there < hash {
-            while high < length && self.hashes.get(high).is_some_and(|&at| at < hash) {
-                low = high;
-                high = high.saturating_add(step).min(length);
-                step = step.saturating_mul(2);
-            }
-        } else {
-            while low > 0 && self.hashes.get(low).is_some_and(|&at| at > hash) {
-                high = low;
-                low = low.saturating_sub(step);
-                step = step.saturating_mul(2);
-            }
-        }
-        let window = self.hashes.get(low..high.saturating_add(1).min(length)).unwrap_or_default();
-        window.binary_search(&hash).is_ok()
+        let part = part_of(hash, self.starts.len().saturating_sub(1));
+        let (Some(&start), Some(&end)) = (self.starts.get(part), self.starts.get(part.saturating_add(1))) else { return false };
+        let part = self.hashes.get(start as usize..end as usize).unwrap_or_default();
+        if part.len() <= 2 * PART { part.contains(&hash) } else { part.binary_search(&hash).is_ok() }
     }
+}
+
+/// How many hashes a part has on average.
+const PART: usize = 4;
+
+/// The part, of so many, in which a hash stands: as a unit stands in a bucket.
+#[inline]
+fn part_of(hash: u64, parts: usize) -> usize {
+    // Below `parts`, which is a usize.
+    #[allow(clippy::cast_possible_truncation)]
+    let part = ((u128::from(hash) * parts as u128) >> 64) as usize;
+    part
 }
 
 impl fmt::Debug for CohortList {

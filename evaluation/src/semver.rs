@@ -12,17 +12,22 @@ pub(crate) struct Semver<'a> {
 impl<'a> Semver<'a> {
     /// Strictly three numeric parts without leading zeros, then perhaps `-pre.release` and `+build`.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
-        let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
+        let (major, rest) = number(text)?;
+        let (minor, rest) = number(rest.strip_prefix('.')?)?;
+        let (patch, rest) = number(rest.strip_prefix('.')?)?;
+        let core = (major, minor, patch);
+        if rest.is_empty() {
+            return Some(Self { core, pre: "" });
+        }
+        let (rest, build) = rest.split_once('+').map_or((rest, None), |(rest, build)| (rest, Some(build)));
         if build.is_some_and(|build| !build.split('.').all(is_identifier)) {
             return None;
         }
-        if pre.is_some_and(|pre| !pre.split('.').all(is_pre_release)) {
-            return None;
+        if rest.is_empty() {
+            return Some(Self { core, pre: "" });
         }
-        let mut parts = core.split('.');
-        let core = (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
-        parts.next().is_none().then_some(Self { core, pre: pre.unwrap_or_default() })
+        let pre = rest.strip_prefix('-')?;
+        pre.split('.').all(is_pre_release).then_some(Self { core, pre })
     }
 
     /// Precedence as in semver 2.0, section 11.
@@ -36,9 +41,19 @@ impl<'a> Semver<'a> {
     }
 }
 
-fn number(text: &str) -> Option<u64> {
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    (plain && (text.len() == 1 || !text.starts_with('0'))).then(|| text.parse().ok()).flatten()
+/// The number at the start of a text, and what follows it.
+#[inline]
+fn number(text: &str) -> Option<(u64, &str)> {
+    let mut number = 0_u64;
+    let mut length = 0_usize;
+    for byte in text.bytes().take_while(u8::is_ascii_digit) {
+        if length > 0 && number == 0 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+        length += 1;
+    }
+    (length > 0).then(|| text.get(length..)).flatten().map(|rest| (number, rest))
 }
 
 fn is_identifier(text: &str) -> bool {
