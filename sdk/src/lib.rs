@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod detail;
 mod disk_cache;
+mod disk_writer;
 mod driver;
 mod endpoint;
 mod fixed;
@@ -24,6 +25,10 @@ mod task;
 mod tls;
 mod usage;
 mod wire;
+
+#[cfg(test)]
+#[path = "../tests/support/environment.rs"]
+mod environment;
 
 pub use builder::{Builder, ConnectError};
 pub use client::{Client, FileError};
