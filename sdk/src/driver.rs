@@ -59,9 +59,9 @@ impl Driver {
             self.confirmed_at = None;
             let end = self.stream().await;
             let now = self.now();
-            self.shared.stale();
             match end {
                 End::Goodbye(least, most) => {
+                    self.shared.stale();
                     tracing::debug!("storyflag: the node says goodbye");
                     self.pause(now.saturating_add(Jitter::random().between(least, most))).await;
                 }
@@ -70,6 +70,10 @@ impl Driver {
                     let healthy_for = self.confirmed_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
                     let wait = self.ladder.failed(&problem, healthy_for, now, Jitter::random());
                     self.tell_ladder();
+                    // While polls go on and work, nothing is stale for want of a stream.
+                    if self.shared.condition().state != State::Polling || self.ladder.poll_at().is_none() {
+                        self.shared.stale();
+                    }
                     self.pause(now.saturating_add(wait)).await;
                 }
             }

@@ -1,10 +1,74 @@
-//! Storyflag SDK
+//! **Storyflag SDK**: asks "is this on for this user?" millions of times a second.
+//!
+//! A [`Client`] keeps everything that is needed to answer for one environment in memory, and keeps it up to date over one
+//! stream. Asking costs one pointer, one look-up and one hash: it never waits, locks or allocates, from asynchronous code
+//! as from plain threads.
+//!
+//! ```no_run
+//! use storyflag::{Client, Context};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let sdk_key = std::env::var("STORYFLAG_SDK_KEY")?;
+//!     let flags = Client::builder("http://localhost:8080", sdk_key)
+//!         .disk_cache("/var/cache/shop")
+//!         .connect()
+//!         .await?;
+//!
+//!     // Once a request: every answer comes from one ruleset, whatever arrives meanwhile.
+//!     let user = flags.for_context(Context::new("user-42").with("country", "DE"));
+//!     if user.is_on("US-123-checkout") {
+//!         println!("the new checkout, in the {} theme", user.string("US-124-theme", "light"));
+//!     }
+//!
+//!     // Somebody wonders why.
+//!     let detail = user.detail("US-123-checkout");
+//!     println!("{:?}: {:?} because of {:?}, bucket {:?}", detail.variant, detail.value, detail.reason, detail.bucket);
+//!
+//!     flags.close().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # When something is wrong
+//!
+//! | what | the client |
+//! |---|---|
+//! | address or key cannot be one | [`Builder::connect`] is an error: nothing else is |
+//! | the service is away at the start | serves the disk cache, marked [`State::Stale`]; without one, the caller's defaults |
+//! | the stream breaks | keeps what it has, and tries again: stream, poll beside it, next [`Builder::endpoint`] |
+//! | the service sends garbage, a gap, or something older | keeps what it has, and asks for everything |
+//! | the key is revoked | keeps what it has, and asks every few minutes |
+//! | a flag needs a newer SDK | that flag answers with the caller's default; a kill still reaches it |
+//!
+//! What was good once never expires: staleness is told by [`Client::status`] and never changes an answer.
+//! `is_on` is `false` when unsure, and every other getter takes the default to answer with.
+//!
+//! # In tests
+//!
+//! [`Client::fixed`] gives everybody what the test says, [`Client::from_file`] what stands in a file:
+//!
+//! ```
+//! use storyflag::{Client, Context};
+//!
+//! let flags = Client::fixed([("US-123-checkout", true)]);
+//! assert!(flags.is_on("US-123-checkout", &Context::new("anybody")));
+//! ```
+//!
+//! # Features
+//!
+//! - `tls` (default): `https://` addresses by rustls, for the Mozilla roots and [`Builder::root_certificates`].
+//!
+//! A client needs a tokio runtime with I/O and time enabled for [`Builder::connect`] and the task that it starts; asking
+//! needs none. Logs go to `tracing`.
+
 mod backoff;
 mod builder;
 mod client;
 mod connection;
 mod detail;
 mod disk_cache;
+mod disk_writer;
 mod driver;
 mod endpoint;
 mod fixed;
@@ -24,6 +88,10 @@ mod task;
 mod tls;
 mod usage;
 mod wire;
+
+#[cfg(test)]
+#[path = "../tests/support/environment.rs"]
+mod environment;
 
 pub use builder::{Builder, ConnectError};
 pub use client::{Client, FileError};

@@ -1,29 +1,17 @@
 //! The task behind a client: everything that happens beside evaluation, from `connect` to the last clone's end.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::{
     select,
     sync::{mpsc, watch},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 use crate::{
-    connection::Connector,
-    disk_cache::DiskCache,
-    driver::Driver,
-    endpoint::Endpoint,
-    ladder::Ladder,
-    lists::Lists,
-    problem::Problem,
-    protocol::Protocol,
-    report::Reporter,
-    shared::Shared,
-    stored::{Snapshot, Stored},
+    connection::Connector, disk_cache::DiskCache, disk_writer::DiskWriter, driver::Driver, endpoint::Endpoint, ladder::Ladder,
+    lists::Lists, protocol::Protocol, report::Reporter, shared::Shared, stored::Stored,
 };
-
-/// The disk cache is written at most this often.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
 
 /// What a task needs.
 #[derive(Debug)]
@@ -67,7 +55,8 @@ impl Task {
     async fn run(self, stored: Option<Stored>, stopped: &mut watch::Receiver<()>) {
         let (wanted, wants) = watch::channel(Vec::new());
         let (finds, found) = mpsc::channel(4);
-        let (snapshot, mut snapshots) = watch::channel(None);
+        let (snapshot, snapshots) = watch::channel(None);
+        let mut writer = DiskWriter { shared: Arc::clone(&self.shared), disk: self.disk.clone(), snapshots, writing: None };
         let mut protocol = Protocol::new(self.disk.is_some());
         if let Some(stored) = stored {
             protocol.restore(stored.texts, stored.kills, stored.absorbed);
@@ -99,33 +88,13 @@ impl Task {
             () = driver.run() => {}
             () = async { lists.run().await; std::future::pending().await } => {}
             () = async { if self.reports { reporter.run().await }; std::future::pending().await } => {}
-            () = write(&self.shared, self.disk.as_ref(), &mut snapshots) => {}
+            () = writer.run() => {}
         }
-        let last = snapshots.has_changed().unwrap_or(false).then(|| snapshots.borrow().clone()).flatten();
-        // The stream is closed before anything else is waited for.
-        drop(driver);
+        // The stream was closed with the future that read it; now whatever is to be kept or told.
         self.shared.closed();
-        write_one(&self.shared, self.disk.as_ref(), last).await;
+        writer.finish().await;
         if self.reports {
             reporter.say_goodbye().await;
         }
-    }
-}
-
-/// Keeps the disk cache up to date.
-async fn write(shared: &Shared, disk: Option<&Arc<DiskCache>>, snapshots: &mut watch::Receiver<Option<Arc<Snapshot>>>) {
-    while snapshots.changed().await.is_ok() {
-        let snapshot = snapshots.borrow_and_update().clone();
-        write_one(shared, disk, snapshot).await;
-        sleep(WRITE_EVERY).await;
-    }
-    std::future::pending().await
-}
-
-async fn write_one(shared: &Shared, disk: Option<&Arc<DiskCache>>, snapshot: Option<Arc<Snapshot>>) {
-    let (Some(disk), Some(snapshot)) = (disk.cloned(), snapshot) else { return };
-    let written = tokio::task::spawn_blocking(move || disk.save(&snapshot)).await;
-    if let Ok(Err(error)) = written {
-        shared.tell(&Problem::Disk(error.to_string()));
     }
 }

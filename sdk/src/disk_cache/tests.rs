@@ -5,12 +5,8 @@ use std::path::Path;
 use storyflag_evaluation::{Context, Identity};
 
 use super::*;
+use crate::environment::{Environment, cohort, flag_for_cohort, flag_of_the_future};
 use crate::wire::{Kill, RulesetBody, Texts};
-use environment::{Environment, cohort, flag_for_cohort, flag_of_the_future};
-
-#[path = "../../tests/support/environment.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod environment;
 
 /// A directory of its own, removed at the end.
 struct Directory(PathBuf);

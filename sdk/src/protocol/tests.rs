@@ -4,11 +4,7 @@ use proptest::prelude::*;
 use storyflag_evaluation::{Context, Reason};
 
 use super::*;
-use environment::{Environment, Sent, cohort, flag, flag_for_cohort, flag_of_the_future};
-
-#[path = "../../tests/support/environment.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod environment;
+use crate::environment::{self, Environment, Sent, cohort, flag, flag_for_cohort, flag_of_the_future};
 
 const KEY: &str = "US-1";
 

@@ -5,10 +5,7 @@ use std::{sync::Barrier, thread};
 use storyflag_evaluation::{Context, Identity};
 
 use super::*;
-
-#[path = "../../tests/support/environment.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod environment;
+use crate::environment;
 
 fn ruleset(keys: &[&str], previous: Option<&Ruleset>) -> Ruleset {
     let texts: Vec<String> = keys.iter().map(|key| environment::flag(key, 100.0)).collect();

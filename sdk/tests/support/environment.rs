@@ -1,31 +1,34 @@
 //! An environment as a service would publish it: items, revisions, digests, and the events that carry them.
+//! Shared by the unit tests and the tests with sockets, each of which needs another part of it.
+
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
 use storyflag_evaluation::{CohortList, Identity, ItemKind, item_hash, unit_hash};
 
-pub const INCARNATION: u64 = 1_764_000_000_000;
+pub(crate) const INCARNATION: u64 = 1_764_000_000_000;
 
 /// Flags and cohorts by key, each as its wire text.
 #[derive(Debug, Clone)]
-pub struct Environment {
-    pub incarnation: u64,
-    pub revision: u64,
-    pub flags: BTreeMap<String, String>,
-    pub cohorts: BTreeMap<String, String>,
-    pub absorbed: Vec<String>,
+pub(crate) struct Environment {
+    pub(crate) incarnation: u64,
+    pub(crate) revision: u64,
+    pub(crate) flags: BTreeMap<String, String>,
+    pub(crate) cohorts: BTreeMap<String, String>,
+    pub(crate) absorbed: Vec<String>,
 }
 
 /// An event as it stands in a stream.
 #[derive(Debug, Clone)]
-pub struct Sent {
-    pub name: &'static str,
-    pub id: Option<String>,
-    pub data: String,
+pub(crate) struct Sent {
+    pub(crate) name: &'static str,
+    pub(crate) id: Option<String>,
+    pub(crate) data: String,
 }
 
 impl Sent {
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let id = self.id.as_ref().map(|id| format!("id: {id}\n")).unwrap_or_default();
         format!("event: {}\n{id}data: {}\n\n", self.name, self.data).into_bytes()
     }
@@ -33,18 +36,18 @@ impl Sent {
 
 impl Environment {
     /// Nothing, at revision 1.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { incarnation: INCARNATION, revision: 1, flags: BTreeMap::new(), cohorts: BTreeMap::new(), absorbed: Vec::new() }
     }
 
     /// With a boolean flag at this percentage.
-    pub fn with(key: &str, percentage: f64) -> Self {
+    pub(crate) fn with(key: &str, percentage: f64) -> Self {
         let mut environment = Self::new();
         environment.flags.insert(key.into(), flag(key, percentage));
         environment
     }
 
-    pub fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         let flags = self.flags.values().map(|text| item_hash(ItemKind::Flag, text));
         let cohorts = self.cohorts.values().map(|text| item_hash(ItemKind::Cohort, text));
         let digest = flags.chain(cohorts).fold(0, u64::wrapping_add);
@@ -52,42 +55,42 @@ impl Environment {
     }
 
     /// The data of a `ruleset` event.
-    pub fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         let join = |items: &BTreeMap<String, String>| items.values().cloned().collect::<Vec<_>>().join(",");
         let absorbed = serde_json::to_string(&self.absorbed).unwrap();
         format!(r#"{{"format":1,"flags":[{}],"cohorts":[{}],"absorbed":{absorbed}}}"#, join(&self.flags), join(&self.cohorts))
     }
 
-    pub fn ruleset(&self) -> Sent {
+    pub(crate) fn ruleset(&self) -> Sent {
         Sent { name: "ruleset", id: Some(self.identity().to_string()), data: self.body() }
     }
 
-    pub fn heartbeat(&self) -> Sent {
+    pub(crate) fn heartbeat(&self) -> Sent {
         Sent { name: "heartbeat", id: None, data: format!(r#"{{"head":"{}"}}"#, self.identity()) }
     }
 
     /// Puts a flag's text; the change that says so.
-    pub fn put(&mut self, key: &str, text: &str) -> Sent {
+    pub(crate) fn put(&mut self, key: &str, text: &str) -> Sent {
         self.flags.insert(key.into(), text.into());
         self.change(&format!(r#""put":{{"flags":[{text}]}}"#))
     }
 
     /// Puts a boolean flag at this percentage.
-    pub fn raise(&mut self, key: &str, percentage: f64) -> Sent {
+    pub(crate) fn raise(&mut self, key: &str, percentage: f64) -> Sent {
         self.put(key, &flag(key, percentage))
     }
 
-    pub fn put_cohort(&mut self, key: &str, text: &str) -> Sent {
+    pub(crate) fn put_cohort(&mut self, key: &str, text: &str) -> Sent {
         self.cohorts.insert(key.into(), text.into());
         self.change(&format!(r#""put":{{"cohorts":[{text}]}}"#))
     }
 
-    pub fn remove(&mut self, key: &str) -> Sent {
+    pub(crate) fn remove(&mut self, key: &str) -> Sent {
         self.flags.remove(key);
         self.change(&format!(r#""remove":{{"flags":["{key}"]}}"#))
     }
 
-    pub fn remove_cohort(&mut self, key: &str) -> Sent {
+    pub(crate) fn remove_cohort(&mut self, key: &str) -> Sent {
         self.cohorts.remove(key);
         self.change(&format!(r#""remove":{{"cohorts":["{key}"]}}"#))
     }
@@ -101,7 +104,7 @@ impl Environment {
 }
 
 /// A boolean flag with nothing but a percentage.
-pub fn flag(key: &str, percentage: f64) -> String {
+pub(crate) fn flag(key: &str, percentage: f64) -> String {
     let millionths = (percentage * 10_000.0).round();
     format!(
         r#"{{"key":"{key}","killed":false,"off":"off","variants":{{"on":true,"off":false}},"enabled":true,"seed":"{key}","unit":"targetingKey","prerequisites":[],"overrides":{{}},"rules":[],"rollout":{{"cohorts":[],"millionths":{millionths},"serve":"on"}}}}"#
@@ -109,17 +112,17 @@ pub fn flag(key: &str, percentage: f64) -> String {
 }
 
 /// A flag that is on for one cohort alone.
-pub fn flag_for_cohort(key: &str, cohort: &str) -> String {
+pub(crate) fn flag_for_cohort(key: &str, cohort: &str) -> String {
     flag(key, 0.0).replace(r#""cohorts":[]"#, &format!(r#""cohorts":["{cohort}"]"#))
 }
 
 /// A flag that serves one value to everybody.
-pub fn flag_serving(key: &str, value: &str) -> String {
+pub(crate) fn flag_serving(key: &str, value: &str) -> String {
     flag(key, 100.0).replace(r#"{"on":true,"off":false}"#, &format!(r#"{{"on":{value},"off":{value}}}"#))
 }
 
 /// A flag as a later version may write it: an operator and fields that nobody knows yet.
-pub fn flag_of_the_future(key: &str, killed: bool) -> String {
+pub(crate) fn flag_of_the_future(key: &str, killed: bool) -> String {
     flag(key, 100.0).replace(r#""killed":false"#, &format!(r#""killed":{killed}"#)).replace(
         r#""rules":[]"#,
         r#""rules":[{"id":"r","if":[{"attribute":"mood","resembles":["sunny"]}],"serve":"on"}],"horoscope":{"sign":7}"#,
@@ -127,7 +130,7 @@ pub fn flag_of_the_future(key: &str, killed: bool) -> String {
 }
 
 /// A cohort by list, and the list.
-pub fn cohort(key: &str, units: &[&str]) -> (String, CohortList) {
+pub(crate) fn cohort(key: &str, units: &[&str]) -> (String, CohortList) {
     const SEED: u64 = 0x5eed;
     let list = CohortList::from_hashes(units.iter().map(|unit| unit_hash(unit.as_bytes(), SEED)).collect());
     let (digest, count) = (list.digest(), list.len());
