@@ -27,7 +27,7 @@ mod metrics;
 mod ring;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod whole;
 
 pub use admission::Rate;
