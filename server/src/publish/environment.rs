@@ -8,10 +8,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use storyflag_evaluation::{Change, Identity, ItemKind, Ruleset};
+use storyflag_evaluation::{Identity, ItemKind, Ruleset};
 use tokio::sync::watch;
 
 use super::{
+    derive::{Outcome, Revision, compile, derive},
     frame,
     items::{CommittedItem, Items},
     lists::Lists,
@@ -47,26 +48,6 @@ struct State {
     items: Arc<Items>,
     ring: Ring,
     early: BTreeMap<u64, (Identity, Vec<CommittedItem>)>,
-}
-
-/// One revision, as history tells it.
-#[derive(Debug)]
-pub(super) struct Revision {
-    pub(super) revision: u64,
-    pub(super) items: Vec<CommittedItem>,
-}
-
-/// What became of news.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It is served.
-    Applied,
-    /// It was served already.
-    Old,
-    /// Something is missing before it.
-    Early,
-    /// It leads elsewhere: only the whole helps.
-    Astray,
 }
 
 /// What a stream sends next.
@@ -294,32 +275,6 @@ impl Environment {
         self.ruleset.store(Arc::new(self.ruleset().with_list(cohort, digest, list)));
         true
     }
-}
-
-fn compile(loaded: &Loaded, previous: Option<&Ruleset>) -> Ruleset {
-    let flags: Vec<&str> = loaded.flags.iter().map(String::as_str).collect();
-    let cohorts: Vec<&str> = loaded.cohorts.iter().map(String::as_str).collect();
-    Ruleset::compile(loaded.head.identity(), &flags, &cohorts, previous)
-}
-
-/// The ruleset that these revisions lead to, in one step.
-fn derive(ruleset: &Ruleset, revisions: &[Revision], head: Identity) -> Option<Ruleset> {
-    let mut last = BTreeMap::new();
-    for item in revisions.iter().flat_map(|revision| &revision.items) {
-        last.insert((item.kind, &*item.key), item.after.as_deref());
-    }
-    let put = |kind| last.iter().filter(move |((of, _), _)| *of == kind).filter_map(|(_, text)| *text).collect::<Vec<_>>();
-    let gone =
-        |kind| last.iter().filter(move |((of, _), text)| *of == kind && text.is_none()).map(|((_, key), _)| *key).collect::<Vec<_>>();
-    let change = Change {
-        from: ruleset.identity().revision,
-        identity: head,
-        put_flags: &put(ItemKind::Flag),
-        put_cohorts: &put(ItemKind::Cohort),
-        remove_flags: &gone(ItemKind::Flag),
-        remove_cohorts: &gone(ItemKind::Cohort),
-    };
-    ruleset.apply(&change).ok()
 }
 
 /// A writer that panicked left nothing half done: every change of state is made by assignments at the end.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use storyflag_evaluation::{Identity, ItemKind};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     bus::BusStatus,
     claims::contradicts,
-    environment::{Environment, Outcome, Revision},
+    derive::{Outcome, Revision},
+    environment::Environment,
     hub::Shared,
     items::CommittedItem,
 };
@@ -91,9 +92,10 @@ impl Follower {
             follow(&shared, *head, before, witnesses)
         });
         let all: Vec<_> = all.collect();
-        stream::iter(all).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
-        // After the environments, so that a key that is found opens one that is there.
-        self.follow_keys(&heads).await
+        let outcomes: Vec<Result<(), StoreError>> = stream::iter(all).buffer_unordered(AT_ONCE).collect().await;
+        // After the environments, so that a key that is found opens one that is there; and whatever became of them.
+        let keys = self.follow_keys(&heads).await;
+        outcomes.into_iter().chain([keys]).collect()
     }
 
     async fn follow_keys(&mut self, heads: &[Head]) -> Result<(), StoreError> {

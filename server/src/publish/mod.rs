@@ -16,6 +16,7 @@
 mod admission;
 mod bus;
 mod claims;
+mod derive;
 mod environment;
 mod follower;
 mod frame;

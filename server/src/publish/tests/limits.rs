@@ -80,8 +80,8 @@ async fn who_does_not_read_delays_nobody_and_is_cut_off(database: Database) {
         stalled.push(Client::stream(node.address, None).await);
     }
     let mut sdk = Sdk::connect(node.address).await;
-    // More than the sockets between them take: 32 MB in all.
-    for n in 0..128 {
+    // More than the sockets between them take: 16 MB in all.
+    for n in 0..64 {
         let committed = writer.put_flags([("large", large_flag(n, 250_000))]).await.remove(0);
         node.hub.publish(&committed);
         sdk.reach(committed.identity).await;
@@ -104,9 +104,9 @@ async fn who_does_not_read_takes_no_room(database: Database) {
         stalled.push(client);
     }
     let before = resident_bytes();
-    // 20 MB for each of them: 2 GB for all, if it were kept for them.
-    for n in 0..10 {
-        let texts = (0..20).map(|m| ("large", large_flag(n * 20 + m, 100_000)));
+    // 15 MB for each of them: 1.5 GB for all, if it were kept for them.
+    for n in 0..15 {
+        let texts = (0..10).map(|m| ("large", large_flag(n * 10 + m, 100_000)));
         writer.put_flags(texts).await.iter().for_each(|committed| node.hub.publish(committed));
     }
     let mut sdk = Sdk::connect(node.address).await;
