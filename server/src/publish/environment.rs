@@ -106,12 +106,12 @@ impl Environment {
         }
     }
 
-    /// Everything at a recent revision, at least at `sent`, from which the ring leads on. A large ruleset is therefore
-    /// not encoded anew for each change while clients come and go.
-    fn recent_whole(&self, sent: Option<Identity>) -> Arc<Whole> {
+    /// Everything at a recent revision, at least at `sent`, from which the ring leads on: many who lag behind while much
+    /// is written share one encoding.
+    fn recent_whole(&self, sent: Identity) -> Arc<Whole> {
         let cached = lock(&self.whole).clone().filter(|whole| {
             let state = lock(&self.state);
-            let enough = sent.is_none_or(|sent| sent.incarnation != state.identity.incarnation || whole.identity().pair() > sent.pair());
+            let enough = sent.incarnation != state.identity.incarnation || whole.identity().pair() >= sent.pair();
             enough && state.ring.bytes_after(whole.identity()).is_some_and(|behind| behind <= whole.body().len() / 4)
         });
         cached.unwrap_or_else(|| self.whole())
@@ -125,22 +125,25 @@ impl Environment {
     /// What a stream that stands at `sent` sends next.
     pub(super) fn next(&self, sent: Option<Identity>, latest: &Latest) -> Next {
         let head = latest.identity;
-        match sent {
-            Some(sent) if sent == head => return Next::Nothing,
-            // Either this node is behind, or the database went back: nothing older is ever told as news.
-            Some(sent) if sent.incarnation == head.incarnation && sent.revision > head.revision => return Next::Nothing,
-            Some(sent) => {
-                if let Some(step) = latest.step.as_ref().filter(|step| step.from == sent) {
-                    return Next::Send(step.to, step.event.clone());
-                }
-                if let Some(step) = lock(&self.state).ring.after(sent) {
-                    return Next::Send(step.to, step.event.clone());
-                }
-            }
-            None => {}
+        let Some(sent) = sent else {
+            // Somebody may ask for the whole because what it has is wrong: nothing but the head is surely not lower.
+            let whole = self.whole();
+            return Next::Send(whole.identity(), whole.event());
+        };
+        let is_ahead = |of: Identity| sent.incarnation == of.incarnation && sent.revision > of.revision;
+        // Either this node is behind, or the database went back: nothing lower is ever told as news.
+        if sent == head || is_ahead(head) {
+            return Next::Nothing;
+        }
+        if let Some(step) = latest.step.as_ref().filter(|step| step.from == sent) {
+            return Next::Send(step.to, step.event.clone());
+        }
+        if let Some(step) = lock(&self.state).ring.after(sent) {
+            return Next::Send(step.to, step.event.clone());
         }
         let whole = self.recent_whole(sent);
-        Next::Send(whole.identity(), whole.event())
+        // It may have gone back between the two looks.
+        if is_ahead(whole.identity()) { Next::Nothing } else { Next::Send(whole.identity(), whole.event()) }
     }
 
     /// What a write made, as it was committed.
@@ -277,7 +280,7 @@ impl Environment {
     }
 }
 
-/// A writer that panicked left nothing half done: every change of state is made by assignments at the end.
+/// What a thread that panicked left half done has another digest than it should, and is read anew.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

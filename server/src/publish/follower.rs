@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use storyflag_evaluation::{Identity, ItemKind};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -42,7 +42,9 @@ impl Follower {
 
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         let shared = Arc::clone(&self.shared);
-        let mut ticks = tokio::time::interval(shared.options.follow);
+        // The first round is over when the hub has started.
+        let first = Instant::now().checked_add(shared.options.follow).unwrap_or_else(Instant::now);
+        let mut ticks = interval_at(first, shared.options.follow);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = async {
             loop {

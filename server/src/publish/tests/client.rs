@@ -29,6 +29,21 @@ pub(crate) struct Event {
     pub(crate) data: String,
 }
 
+impl Event {
+    pub(crate) fn read(text: &str) -> Self {
+        let mut event = Self { name: String::new(), id: None, data: String::new() };
+        for line in text.lines() {
+            match line.split_once(": ") {
+                Some(("event", name)) => event.name = name.to_owned(),
+                Some(("id", id)) => event.id = Some(id.parse().unwrap()),
+                Some(("data", data)) => event.data.push_str(data),
+                _ => assert_eq!(line, ""),
+            }
+        }
+        event
+    }
+}
+
 /// Sends a request and reads the head of the answer.
 pub(crate) async fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Client {
     let socket = TcpStream::connect(address).await.unwrap();
@@ -102,16 +117,7 @@ impl Client {
             text.push_str(str::from_utf8(&self.unread[..size]).unwrap());
             self.unread.drain(..size + 2);
         }
-        let mut event = Event { name: String::new(), id: None, data: String::new() };
-        for line in text.lines() {
-            match line.split_once(": ") {
-                Some(("event", name)) => event.name = name.to_owned(),
-                Some(("id", id)) => event.id = Some(id.parse().unwrap()),
-                Some(("data", data)) => event.data.push_str(data),
-                _ => assert_eq!(line, ""),
-            }
-        }
-        Some(event)
+        Some(Event::read(&text))
     }
 
     /// The next event that is no heartbeat.
@@ -218,20 +224,22 @@ impl Sdk {
     }
 
     pub(crate) fn apply(&mut self, event: &Event) {
-        let identity = event.id.unwrap();
-        let next = match event.name.as_str() {
-            "ruleset" => {
-                self.wholes += 1;
-                compile(identity, &event.data, &self.ruleset)
-            }
-            "change" => apply(identity, &event.data, &self.ruleset),
-            other => panic!("{other}"),
-        };
-        assert!(next.is_whole(), "{identity} has another digest: {}", event.data);
-        let before = self.ruleset.identity();
-        assert!(identity.pair() >= before.pair(), "from {before} back to {identity}");
-        self.ruleset = next;
+        self.wholes += usize::from(event.name == "ruleset");
+        self.ruleset = take(&self.ruleset, event);
     }
+}
+
+/// What an SDK runs after an event.
+pub(crate) fn take(ruleset: &Ruleset, event: &Event) -> Ruleset {
+    let (before, identity) = (ruleset.identity(), event.id.unwrap());
+    let next = match event.name.as_str() {
+        "ruleset" => compile(identity, &event.data, ruleset),
+        "change" => apply(identity, &event.data, ruleset),
+        other => panic!("{other}"),
+    };
+    assert!(next.is_whole(), "{identity} has another digest: {}", event.data);
+    assert!(identity.pair() >= before.pair(), "from {before} back to {identity}");
+    next
 }
 
 pub(crate) fn compile(identity: Identity, data: &str, previous: &Ruleset) -> Ruleset {

@@ -73,7 +73,7 @@ async fn a_node_that_drains_says_goodbye(database: Database) {
 
 async fn who_does_not_read_delays_nobody_and_is_cut_off(database: Database) {
     let writer = writer(&database).await;
-    let limits = Limits { write: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { write: Duration::from_secs(2), ..Limits::default() };
     let node = Node::start_with(database.store.clone(), Bus::in_process(), told(), limits).await;
     let mut stalled = Vec::new();
     for _ in 0..5 {
@@ -139,19 +139,21 @@ fn resident_bytes() -> u64 {
 
 async fn who_says_nothing_is_cut_off(database: Database) {
     writer(&database).await;
-    let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { head: Duration::from_secs(1), ..Limits::default() };
     let node = Node::start_with(database.store.clone(), Bus::in_process(), quick(), limits).await;
-    for said in ["", "GET /sdk/v1/rul", "PRI * HTTP/2.0\r\n", "GET /sdk/v1/ruleset HTTP/1.1\r\nhost: test\r\nx: "] {
+    let silent = ["", "GET /sdk/v1/rul", "PRI * HTTP/2.0\r\n", "GET /sdk/v1/ruleset HTTP/1.1\r\nhost: test\r\nx: "];
+    let cut = silent.map(async |said| {
         let mut socket = TcpStream::connect(node.address).await.unwrap();
         socket.write_all(said.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         let read = timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
         assert!(read.is_ok(), "still open after {said:?}");
-    }
-    // A stream is silent for longer than that, and stays.
+    });
+    futures_util::future::join_all(cut).await;
+    // A stream's client is silent for longer than that, and stays.
     let mut client = Client::stream(node.address, None).await;
     assert_eq!(client.event().await.unwrap().name, "ruleset");
-    for _ in 0..5 {
+    for _ in 0..10 {
         client.heartbeat().await;
     }
     // Heads that are too large are refused before they are read whole.

@@ -2,6 +2,7 @@
 
 mod bus;
 mod client;
+mod convergence;
 mod delivery;
 mod limits;
 mod lists;
