@@ -19,11 +19,16 @@ use super::Limits;
 /// How long the other end's machine may leave data unacknowledged: then it is gone, whatever the kernel's patience.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
+/// What a client of HTTP/2 says first.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 pub(super) struct Socket {
     stream: TcpStream,
     limits: Limits,
-    /// Runs until the first byte came: HTTP's own limit begins with it.
+    /// Runs until it is known which HTTP is spoken: each has limits of its own, and they begin then.
     silence: Option<Pin<Box<Sleep>>>,
+    /// How many bytes of HTTP/2's preface came.
+    preface: usize,
     /// Runs while a write is pending.
     pending: Option<Pin<Box<Sleep>>>,
 }
@@ -34,7 +39,14 @@ impl Socket {
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-        Self { stream, limits, silence: Some(Box::pin(sleep(limits.head))), pending: None }
+        Self { stream, limits, silence: Some(Box::pin(sleep(limits.head))), preface: 0, pending: None }
+    }
+
+    /// Whether all that was said may still become HTTP/2.
+    fn is_still_unclear(&mut self, said: &[u8]) -> bool {
+        let expected = HTTP2_PREFACE.get(self.preface..).unwrap_or_default();
+        self.preface = self.preface.saturating_add(said.len());
+        said.len() < expected.len() && expected.starts_with(said)
     }
 
     /// The outcome of a write: an error once it has been pending for too long.
@@ -52,13 +64,18 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(mut silence) = self.silence.take() else { return Pin::new(&mut self.stream).poll_read(context, buffer) };
+        let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let Some(silence) = &mut self.silence else { return outcome };
         if outcome.is_ready() {
-            self.silence = None;
+            if self.is_still_unclear(buffer.filled().get(before..).unwrap_or_default()) {
+                self.silence = Some(silence);
+            }
             return outcome;
         }
-        ready!(silence.as_mut().poll(context));
+        let over = silence.as_mut().poll(context);
+        self.silence = Some(silence);
+        ready!(over);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client says nothing")))
     }
 }

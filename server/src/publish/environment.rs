@@ -8,10 +8,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use storyflag_evaluation::{Change, Identity, ItemKind, Ruleset};
+use storyflag_evaluation::{Identity, ItemKind, Ruleset};
 use tokio::sync::watch;
 
 use super::{
+    derive::{Outcome, Revision, compile, derive},
     frame,
     items::{CommittedItem, Items},
     lists::Lists,
@@ -47,26 +48,6 @@ struct State {
     items: Arc<Items>,
     ring: Ring,
     early: BTreeMap<u64, (Identity, Vec<CommittedItem>)>,
-}
-
-/// One revision, as history tells it.
-#[derive(Debug)]
-pub(super) struct Revision {
-    pub(super) revision: u64,
-    pub(super) items: Vec<CommittedItem>,
-}
-
-/// What became of news.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It is served.
-    Applied,
-    /// It was served already.
-    Old,
-    /// Something is missing before it.
-    Early,
-    /// It leads elsewhere: only the whole helps.
-    Astray,
 }
 
 /// What a stream sends next.
@@ -125,12 +106,12 @@ impl Environment {
         }
     }
 
-    /// Everything at a recent revision, at least at `sent`, from which the ring leads on. A large ruleset is therefore
-    /// not encoded anew for each change while clients come and go.
-    fn recent_whole(&self, sent: Option<Identity>) -> Arc<Whole> {
+    /// Everything at a recent revision, at least at `sent`, from which the ring leads on: many who lag behind while much
+    /// is written share one encoding.
+    fn recent_whole(&self, sent: Identity) -> Arc<Whole> {
         let cached = lock(&self.whole).clone().filter(|whole| {
             let state = lock(&self.state);
-            let enough = sent.is_none_or(|sent| sent.incarnation != state.identity.incarnation || whole.identity().pair() > sent.pair());
+            let enough = sent.incarnation != state.identity.incarnation || whole.identity().pair() >= sent.pair();
             enough && state.ring.bytes_after(whole.identity()).is_some_and(|behind| behind <= whole.body().len() / 4)
         });
         cached.unwrap_or_else(|| self.whole())
@@ -144,22 +125,25 @@ impl Environment {
     /// What a stream that stands at `sent` sends next.
     pub(super) fn next(&self, sent: Option<Identity>, latest: &Latest) -> Next {
         let head = latest.identity;
-        match sent {
-            Some(sent) if sent == head => return Next::Nothing,
-            // Either this node is behind, or the database went back: nothing older is ever told as news.
-            Some(sent) if sent.incarnation == head.incarnation && sent.revision > head.revision => return Next::Nothing,
-            Some(sent) => {
-                if let Some(step) = latest.step.as_ref().filter(|step| step.from == sent) {
-                    return Next::Send(step.to, step.event.clone());
-                }
-                if let Some(step) = lock(&self.state).ring.after(sent) {
-                    return Next::Send(step.to, step.event.clone());
-                }
-            }
-            None => {}
+        let Some(sent) = sent else {
+            // Somebody may ask for the whole because what it has is wrong: nothing but the head is surely not lower.
+            let whole = self.whole();
+            return Next::Send(whole.identity(), whole.event());
+        };
+        let is_ahead = |of: Identity| sent.incarnation == of.incarnation && sent.revision > of.revision;
+        // Either this node is behind, or the database went back: nothing lower is ever told as news.
+        if sent == head || is_ahead(head) {
+            return Next::Nothing;
+        }
+        if let Some(step) = latest.step.as_ref().filter(|step| step.from == sent) {
+            return Next::Send(step.to, step.event.clone());
+        }
+        if let Some(step) = lock(&self.state).ring.after(sent) {
+            return Next::Send(step.to, step.event.clone());
         }
         let whole = self.recent_whole(sent);
-        Next::Send(whole.identity(), whole.event())
+        // It may have gone back between the two looks.
+        if is_ahead(whole.identity()) { Next::Nothing } else { Next::Send(whole.identity(), whole.event()) }
     }
 
     /// What a write made, as it was committed.
@@ -296,33 +280,7 @@ impl Environment {
     }
 }
 
-fn compile(loaded: &Loaded, previous: Option<&Ruleset>) -> Ruleset {
-    let flags: Vec<&str> = loaded.flags.iter().map(String::as_str).collect();
-    let cohorts: Vec<&str> = loaded.cohorts.iter().map(String::as_str).collect();
-    Ruleset::compile(loaded.head.identity(), &flags, &cohorts, previous)
-}
-
-/// The ruleset that these revisions lead to, in one step.
-fn derive(ruleset: &Ruleset, revisions: &[Revision], head: Identity) -> Option<Ruleset> {
-    let mut last = BTreeMap::new();
-    for item in revisions.iter().flat_map(|revision| &revision.items) {
-        last.insert((item.kind, &*item.key), item.after.as_deref());
-    }
-    let put = |kind| last.iter().filter(move |((of, _), _)| *of == kind).filter_map(|(_, text)| *text).collect::<Vec<_>>();
-    let gone =
-        |kind| last.iter().filter(move |((of, _), text)| *of == kind && text.is_none()).map(|((_, key), _)| *key).collect::<Vec<_>>();
-    let change = Change {
-        from: ruleset.identity().revision,
-        identity: head,
-        put_flags: &put(ItemKind::Flag),
-        put_cohorts: &put(ItemKind::Cohort),
-        remove_flags: &gone(ItemKind::Flag),
-        remove_cohorts: &gone(ItemKind::Cohort),
-    };
-    ruleset.apply(&change).ok()
-}
-
-/// A writer that panicked left nothing half done: every change of state is made by assignments at the end.
+/// What a thread that panicked left half done has another digest than it should, and is read anew.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,15 +5,16 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use storyflag_evaluation::{Identity, ItemKind};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     bus::BusStatus,
     claims::contradicts,
-    environment::{Environment, Outcome, Revision},
+    derive::{Outcome, Revision},
+    environment::Environment,
     hub::Shared,
     items::CommittedItem,
 };
@@ -41,7 +42,9 @@ impl Follower {
 
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         let shared = Arc::clone(&self.shared);
-        let mut ticks = tokio::time::interval(shared.options.follow);
+        // The first round is over when the hub has started.
+        let first = Instant::now().checked_add(shared.options.follow).unwrap_or_else(Instant::now);
+        let mut ticks = interval_at(first, shared.options.follow);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = async {
             loop {
@@ -91,9 +94,10 @@ impl Follower {
             follow(&shared, *head, before, witnesses)
         });
         let all: Vec<_> = all.collect();
-        stream::iter(all).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
-        // After the environments, so that a key that is found opens one that is there.
-        self.follow_keys(&heads).await
+        let outcomes: Vec<Result<(), StoreError>> = stream::iter(all).buffer_unordered(AT_ONCE).collect().await;
+        // After the environments, so that a key that is found opens one that is there; and whatever became of them.
+        let keys = self.follow_keys(&heads).await;
+        outcomes.into_iter().chain([keys]).collect()
     }
 
     async fn follow_keys(&mut self, heads: &[Head]) -> Result<(), StoreError> {

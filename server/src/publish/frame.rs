@@ -3,6 +3,7 @@
 use std::{fmt::Write, time::Duration};
 
 use bytes::Bytes;
+use memchr::memchr2;
 use storyflag_evaluation::{FORMAT, Identity, ItemKind};
 
 use super::items::{CommittedItem, Items};
@@ -125,7 +126,8 @@ fn lines(data: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(data);
     std::iter::from_fn(move || {
         let text = rest.take()?;
-        let Some((line, after)) = text.find(['\r', '\n']).and_then(|at| text.split_at_checked(at)) else { return Some(text) };
+        let end = memchr2(b'\r', b'\n', text.as_bytes());
+        let Some((line, after)) = end.and_then(|at| text.split_at_checked(at)) else { return Some(text) };
         rest = after.strip_prefix("\r\n").or_else(|| after.get(1..));
         Some(line)
     })

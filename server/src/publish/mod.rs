@@ -16,6 +16,7 @@
 mod admission;
 mod bus;
 mod claims;
+mod derive;
 mod environment;
 mod follower;
 mod frame;
@@ -27,7 +28,7 @@ mod metrics;
 mod ring;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod whole;
 
 pub use admission::Rate;

@@ -100,6 +100,15 @@ impl Head {
     }
 }
 
+#[cfg(test)]
+impl Head {
+    /// A head as the database would tell it.
+    pub(crate) fn of(id: i64, identity: Identity) -> Self {
+        let (revision, incarnation, digest) = (bits(identity.revision), bits(identity.incarnation), bits(identity.digest));
+        Self { id, revision, incarnation, digest, settings: 0, regressed: false }
+    }
+}
+
 /// Everything that an environment serves, at one moment.
 #[derive(Debug, Clone)]
 pub struct Loaded {

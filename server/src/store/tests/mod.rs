@@ -16,7 +16,9 @@ use std::{
 
 use sqlx::{Connection, PgConnection};
 
-use super::{EnvironmentRow, NewChange, NewEnvironment, Store, TargetingRow};
+use storyflag_evaluation::{ItemKind, item_hash};
+
+use super::{EnvironmentRow, NewChange, NewEnvironment, Store, TargetingRow, with_tx};
 use crate::store::FlagRow;
 
 /// `both!(name, ...)`: each `async fn name(database: Database)` becomes a test in `sqlite::` and one in `postgres::`.
@@ -36,21 +38,21 @@ macro_rules! both {
         }
     };
 }
-use both;
+pub(crate) use both;
 
 /// 2025-11-24 16:00 UTC, in milliseconds: when these tests begin.
-const NOW: i64 = 1_764_000_000_000;
+pub(crate) const NOW: i64 = 1_764_000_000_000;
 
 /// A database of its own, empty but for its schema.
-struct Database {
-    store: Store,
+pub(crate) struct Database {
+    pub(crate) store: Store,
     address: String,
     /// Where SQLite's file is; removed at the end.
     folder: Option<PathBuf>,
 }
 
 /// A name that no other test has.
-fn fresh_name() -> String {
+pub(crate) fn fresh_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("storyflag_{}_{}_{:08x}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed), fastrand::u32(..))
 }
@@ -62,14 +64,14 @@ fn postgres_server() -> String {
 }
 
 impl Database {
-    async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         let folder = std::env::temp_dir().join(fresh_name());
         std::fs::create_dir(&folder).unwrap();
         let address = format!("sqlite:{}", folder.join("storyflag.db").display());
         Self { store: Store::open(&address, 8).await.unwrap(), address, folder: Some(folder) }
     }
 
-    async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         let server = postgres_server();
         let name = fresh_name();
         let mut connection = PgConnection::connect(&server).await.unwrap();
@@ -81,12 +83,12 @@ impl Database {
     }
 
     /// What another node would hold.
-    async fn open_again(&self) -> Store {
+    pub(crate) async fn open_again(&self) -> Store {
         Store::open(&self.address, 4).await.unwrap()
     }
 
     /// A project `default` with an environment `production`; the row ids of both.
-    async fn production(&self) -> (i64, i64) {
+    pub(crate) async fn production(&self) -> (i64, i64) {
         let mut tx = self.store.begin().await.unwrap();
         let project = tx.insert_project("default", "Default", NOW).await.unwrap();
         let new = NewEnvironment { project, key: "production", name: "Production", protected: true, options: "{}", at: NOW };
@@ -105,6 +107,44 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Puts an environment back to an earlier revision, as restoring an old copy would.
+    pub(crate) async fn put_back(&self, environment: i64, revision: i64) {
+        let past = self.store.items_at(environment, revision).await.unwrap();
+        let mut digest = 0_u64;
+        let mut tx = self.store.begin().await.unwrap();
+        let mut present = tx.list_flag_items(environment).await.unwrap();
+        for item in &past {
+            let text = item.after.as_deref().unwrap();
+            let kind = if item.kind == "flag" { ItemKind::Flag } else { ItemKind::Cohort };
+            digest = digest.wrapping_add(item_hash(kind, text));
+            if kind == ItemKind::Flag {
+                tx.update_targeting(environment, &item.key, text, NOW, "restore").await.unwrap();
+                present.retain(|(key, _)| *key != item.key);
+            }
+        }
+        for (key, _) in present {
+            tx.delete_targeting(environment, &key).await.unwrap();
+        }
+        with_tx!(&mut tx, |db| sqlx::query("delete from changes where environment = $1 and revision > $2")
+            .bind(environment)
+            .bind(revision)
+            .execute(db)
+            .await
+            .map(drop))
+        .unwrap();
+        with_tx!(&mut tx, |db| sqlx::query("update environments set revision = $2, digest = $3 where id = $1")
+            .bind(environment)
+            .bind(revision)
+            .bind(digest.cast_signed())
+            .execute(db)
+            .await
+            .map(drop))
+        .unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         if let Some(folder) = &self.folder {
@@ -114,7 +154,7 @@ impl Drop for Database {
 }
 
 /// What was done to an item in the environment's present revision.
-fn change<'a>(row: &EnvironmentRow, kind: &'a str, key: &'a str, after: Option<&'a str>) -> NewChange<'a> {
+pub(crate) fn change<'a>(row: &EnvironmentRow, kind: &'a str, key: &'a str, after: Option<&'a str>) -> NewChange<'a> {
     NewChange {
         project: row.project,
         environment: Some(row.id),
@@ -129,7 +169,7 @@ fn change<'a>(row: &EnvironmentRow, kind: &'a str, key: &'a str, after: Option<&
     }
 }
 
-fn flag(project: i64, key: &str) -> FlagRow {
+pub(crate) fn flag(project: i64, key: &str) -> FlagRow {
     FlagRow {
         id: 0,
         project,
@@ -150,7 +190,7 @@ fn flag(project: i64, key: &str) -> FlagRow {
     }
 }
 
-fn targeting(environment: i64, flag: i64, key: &str, item: &str) -> TargetingRow {
+pub(crate) fn targeting(environment: i64, flag: i64, key: &str, item: &str) -> TargetingRow {
     TargetingRow {
         environment,
         flag,
