@@ -95,7 +95,7 @@ impl Context {
 
     /// The text that is hashed when an attribute (or `targetingKey`) is the unit; `None` where its value is no unit.
     pub fn unit_of(&self, attribute: &str) -> Option<String> {
-        self.unit(&UnitName::new(attribute)).map(|unit| unit.as_str().to_owned())
+        self.unit(&UnitName::new(attribute), str::to_owned)
     }
 
     /// The targeting key as a unit.

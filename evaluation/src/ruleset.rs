@@ -348,7 +348,7 @@ impl<'a> FlagView<'a> {
         if self.flag.unsupported.is_some() {
             return None;
         }
-        context.unit(&self.flag.unit).map(|unit| bucket(unit.as_str().as_bytes(), self.flag.rollout.seed))
+        context.unit(&self.flag.unit, |unit| bucket(unit.as_bytes(), self.flag.rollout.seed))
     }
 
     /// Why this version cannot answer for it.
