@@ -23,7 +23,7 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 #[must_use = "a builder does nothing until it is connected"]
 pub struct Builder {
     addresses: Vec<String>,
-    sdk_key: String,
+    sdk_key: Result<SdkKey, KeyError>,
     disk_cache: Option<PathBuf>,
     ready_within: Duration,
     reports: bool,
@@ -59,10 +59,10 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {}
 
 impl Builder {
-    pub(crate) fn new(address: String, sdk_key: String) -> Self {
+    pub(crate) fn new(address: String, sdk_key: &str) -> Self {
         Self {
             addresses: vec![address],
-            sdk_key,
+            sdk_key: SdkKey::parse(sdk_key.trim()),
             disk_cache: None,
             ready_within: READY_WITHIN,
             reports: true,
@@ -116,7 +116,7 @@ impl Builder {
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let endpoints = self.addresses.iter().map(|address| Endpoint::parse(address)).collect::<Result<Arc<[Endpoint]>, _>>();
         let endpoints = endpoints.map_err(ConnectError::Address)?;
-        let key = SdkKey::parse(self.sdk_key.trim()).map_err(ConnectError::Key)?;
+        let key = self.sdk_key.map_err(ConnectError::Key)?;
         #[cfg(feature = "tls")]
         let tls = crate::tls::Tls::new(self.root_certificates.as_deref()).map_err(ConnectError::Certificates)?;
         let connector = Connector::new(

@@ -1,6 +1,6 @@
 //! The client: what an application holds and asks.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use storyflag_evaluation::{Context, Ruleset, Value};
 
@@ -20,12 +20,19 @@ use crate::{
 /// Cheap to clone; all clones are one client. When the last is dropped, its task says goodbye and ends;
 /// [`Client::close`] waits for that. Asking never waits, locks or allocates, from asynchronous code as from threads that
 /// have never heard of a runtime.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
     endpoints: Arc<[String]>,
     /// None for a client without a task.
     life: Option<Arc<Life>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = &self.shared;
+        formatter.debug_struct("Client").field("state", &shared.condition().state).field("applied", &shared.applied()).finish()
+    }
 }
 
 /// A file that is no ruleset.
@@ -35,8 +42,8 @@ pub struct FileError {
     cause: std::io::Error,
 }
 
-impl std::fmt::Display for FileError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for FileError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.path.display(), self.cause)
     }
 }
@@ -49,8 +56,8 @@ impl std::error::Error for FileError {
 
 impl Client {
     /// Begins a client of the service at `address`, such as `http://localhost:8080`, with an SDK key of an environment.
-    pub fn builder(address: impl Into<String>, sdk_key: impl Into<String>) -> Builder {
-        Builder::new(address.into(), sdk_key.into())
+    pub fn builder(address: impl Into<String>, sdk_key: impl AsRef<str>) -> Builder {
+        Builder::new(address.into(), sdk_key.as_ref())
     }
 
     /// A client that serves a file and never changes: for jobs without a network, and for reproducing what happened.

@@ -25,6 +25,9 @@ use crate::{
     stored::Snapshot,
 };
 
+/// Events beyond this many bytes are compiled on a thread of their own.
+const LARGE: usize = 256 * 1024;
+
 /// One client's conversation with its service.
 #[derive(Debug)]
 pub(crate) struct Driver {
@@ -59,15 +62,16 @@ impl Driver {
             self.confirmed_at = None;
             let end = self.stream().await;
             let now = self.now();
+            let healthy_for = self.confirmed_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
             match end {
                 End::Goodbye(least, most) => {
-                    self.shared.stale();
                     tracing::debug!("storyflag: the node says goodbye");
-                    self.pause(now.saturating_add(Jitter::random().between(least, most))).await;
+                    self.shared.stale();
+                    let wait = self.ladder.goodbye(Jitter::random().between(least, most), healthy_for, Jitter::random());
+                    self.pause(now.saturating_add(wait)).await;
                 }
                 End::Failed(problem) => {
                     self.shared.tell(&problem);
-                    let healthy_for = self.confirmed_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
                     let wait = self.ladder.failed(&problem, healthy_for, now, Jitter::random());
                     self.tell_ladder();
                     // While polls go on and work, nothing is stale for want of a stream.
@@ -109,7 +113,7 @@ impl Driver {
                     self.protocol.heard(self.now());
                     let whole = parser.feed(&chunk);
                     while let Some(event) = parser.next() {
-                        if let Some(end) = self.receive(&event) {
+                        if let Some(end) = self.receive(event).await {
                             return Ok(end);
                         }
                     }
@@ -125,10 +129,8 @@ impl Driver {
         }
     }
 
-    fn receive(&mut self, event: &Event) -> Option<End> {
-        let served = self.shared.served();
-        let applied = served.is_ready.then_some(&served.ruleset);
-        let action = self.protocol.receive(applied, &event.name, event.id.as_deref(), &event.data, self.now());
+    async fn receive(&mut self, event: Event) -> Option<End> {
+        let action = self.understand(event).await;
         let end = self.act(action);
         if end.is_none() && self.protocol.is_confirmed() {
             self.confirmed_at.get_or_insert(self.now());
@@ -136,6 +138,33 @@ impl Driver {
             self.shared.confirmed(State::Streaming);
         }
         end
+    }
+
+    /// Asks the protocol. A large ruleset takes long enough to compile that the application's tasks should not wait for it.
+    async fn understand(&mut self, event: Event) -> Action {
+        let is_large = event.data.len() > LARGE;
+        let (shared, now) = (Arc::clone(&self.shared), self.now());
+        let receive = move |protocol: &mut Protocol| {
+            let served = shared.served();
+            let applied = served.is_ready.then_some(&served.ruleset);
+            protocol.receive(applied, &event.name, event.id.as_deref(), &event.data, now)
+        };
+        if !is_large {
+            return receive(&mut self.protocol);
+        }
+        let mut protocol = std::mem::take(&mut self.protocol);
+        let received = tokio::task::spawn_blocking(move || {
+            let action = receive(&mut protocol);
+            (protocol, action)
+        });
+        match received.await {
+            Ok((protocol, action)) => {
+                self.protocol = protocol;
+                action
+            }
+            // The runtime is ending, and this task with it.
+            Err(error) => Action::Reconnect(Problem::Broken(error.to_string())),
+        }
     }
 
     /// Does what the protocol says; returns the end of the stream if it says so.
@@ -251,9 +280,7 @@ impl Driver {
         let tag = answer.header(header::ETAG).unwrap_or_default();
         let identity = tag.trim_start_matches("W/").trim_matches('"').to_owned();
         let data = answer.whole(EVENT_LIMIT).await?;
-        let served = self.shared.served();
-        let applied = served.is_ready.then_some(&served.ruleset);
-        let action = self.protocol.receive(applied, "ruleset", Some(&identity), &data, self.now());
+        let action = self.understand(Event { name: "ruleset".into(), id: Some(identity), data }).await;
         match self.act(action) {
             Some(End::Failed(problem)) => Err(problem),
             _ => Ok(()),

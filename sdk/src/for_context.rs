@@ -1,6 +1,6 @@
 //! One context and one ruleset for a whole request.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use arc_swap::Guard;
 use storyflag_evaluation::{Context, Evaluation, Identity, Value};
@@ -14,7 +14,6 @@ use crate::{
 ///
 /// It owns what it needs, so it can be moved into a task or kept in a request's extensions. The ruleset lives at least as
 /// long as it; keep it for a request, not for ever.
-#[derive(Debug)]
 pub struct ForContext {
     served: Guard<Arc<Served>>,
     context: Context,
@@ -81,6 +80,12 @@ impl ForContext {
     /// The ruleset that answers, if there is one yet.
     pub fn identity(&self) -> Option<Identity> {
         self.served.is_ready.then(|| self.served.ruleset.identity())
+    }
+}
+
+impl fmt::Debug for ForContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ForContext").field("context", &self.context).field("applied", &self.identity()).finish()
     }
 }
 

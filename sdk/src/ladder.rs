@@ -13,6 +13,8 @@ const FAILURES_BEFORE_POLL: u32 = 2;
 const LOST_BEFORE_POLL: Duration = Duration::from_secs(60);
 /// A stream that lasted this long was healthy: what fails after it is a new failure.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// A stream that lasted this long was no mere hello and goodbye.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 const POLL_LEAST: Duration = Duration::from_secs(24);
 const POLL_MOST: Duration = Duration::from_secs(36);
 /// The longest that a service's `Retry-After` is obeyed.
@@ -96,6 +98,12 @@ impl Ladder {
             self.poll_at.get_or_insert(first);
         }
         self.wait(problem, jitter)
+    }
+
+    /// The node said goodbye after having been healthy for some time, and this is the wait that it asks for. One that says
+    /// goodbye to everybody who comes is backed off from.
+    pub(crate) fn goodbye(&mut self, asked: Duration, healthy_for: Duration, jitter: Jitter) -> Duration {
+        if healthy_for >= SETTLED_AFTER { asked } else { asked.max(self.backoff.after_failure(jitter)) }
     }
 
     /// A poll gave the service's ruleset, or did not.
@@ -209,6 +217,15 @@ mod tests {
         assert_eq!(fail(&mut ladder, &busy(20), 0), 20_000);
         assert_eq!(fail(&mut ladder, &busy(1_000_000), 100), 300_000);
         assert_eq!(ladder.poll_at(), Some(Duration::from_secs(400)));
+    }
+
+    #[test]
+    fn goodbyes_are_obeyed_and_endless_ones_backed_off_from() {
+        let mut ladder = Ladder::new(1);
+        let goodbye = |ladder: &mut Ladder, seconds| ladder.goodbye(Duration::ZERO, Duration::from_secs(seconds), Jitter::ALL).as_millis();
+        assert_eq!([60, 60, 60].map(|seconds| goodbye(&mut ladder, seconds)), [0, 0, 0]);
+        assert_eq!([0, 0, 0, 0].map(|seconds| goodbye(&mut ladder, seconds)), [500, 1_000, 2_000, 4_000]);
+        assert_eq!(ladder.goodbye(Duration::from_secs(9), Duration::ZERO, Jitter::NONE).as_secs(), 9);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) struct Protocol {
     /// The service's head on this connection.
     head: Option<Identity>,
     behind_since: Option<Duration>,
+    /// Whether the connection was given up for that, and nothing has come since.
+    asked_again: bool,
     heard_at: Duration,
     /// Whether the service has said on this connection that what is applied is its head.
     confirmed: bool,
@@ -99,16 +101,18 @@ impl Protocol {
     }
 
     /// What to do now that it is `now`.
-    pub(crate) fn time_passed(&self, applied: Option<Identity>, now: Duration) -> Action {
+    pub(crate) fn time_passed(&mut self, applied: Option<Identity>, now: Duration) -> Action {
         if now >= self.heard_at.saturating_add(SILENT_AFTER) {
             return Action::Reconnect(Problem::Silent);
         }
         match (self.behind_since, self.head) {
             (Some(since), Some(head)) if now >= since.saturating_add(BEHIND_FOR) => {
-                // With an equal pair there is no change to wait for: the items differ.
+                // With an equal pair there is no change to wait for, since the items differ; and what did not come when it
+                // was asked for will not come when it is asked for once more.
                 let diverged = applied.is_some_and(|applied| applied.pair() == head.pair());
+                let asked_before = std::mem::replace(&mut self.asked_again, true);
                 let problem = Problem::Behind(head);
-                if diverged { Action::AskWhole(problem) } else { Action::Reconnect(problem) }
+                if diverged || asked_before { Action::AskWhole(problem) } else { Action::Reconnect(problem) }
             }
             _ => Action::Nothing,
         }
@@ -243,6 +247,7 @@ impl Protocol {
         self.kills.retain(|id, _| !self.absorbed.contains(id));
         let behind = self.is_behind(Some(ruleset.identity()));
         self.behind_since = behind.then_some(now);
+        self.asked_again = false;
         self.confirmed |= !behind;
         // A ruleset takes over the kills of the one before it: almost always there were none.
         Action::Serve(Box::new(if had_kills { self.with_kills(&ruleset) } else { ruleset }))

@@ -85,6 +85,9 @@ impl Reporter {
 
     /// Says that this client is ending, if that can be said quickly.
     pub(crate) async fn say_goodbye(&mut self) {
+        if !self.shared.condition().has_answer {
+            return;
+        }
         if let Ok(Err(problem)) | Err(problem) = timeout(GOODBYE_WITHIN, self.report(true)).await.map_err(|_| Problem::Silent) {
             tracing::debug!(%problem, "storyflag: goodbye was not sent");
         }

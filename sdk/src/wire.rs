@@ -84,14 +84,14 @@ pub(crate) struct Texts {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 struct KeyedTexts {
-    keyed: BTreeMap<Box<str>, Arc<str>>,
+    keyed: BTreeMap<Arc<str>, Arc<str>>,
     /// Items without a readable key: nothing can name them, and they count in the digest.
     keyless: Vec<Arc<str>>,
 }
 
 #[derive(Deserialize)]
 struct Keyed {
-    key: Box<str>,
+    key: Arc<str>,
 }
 
 impl KeyedTexts {

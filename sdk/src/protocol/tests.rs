@@ -247,8 +247,12 @@ fn a_head_that_is_not_sent_for_two_seconds_is_fetched() {
     assert_eq!(sdk.protocol.deadline(), at(3_000), "another heartbeat does not put it off");
     let action = sdk.protocol.time_passed(Some(sdk.identity()), at(3_000));
     assert!(sdk.act(action).starts_with("reconnect: the service is at"));
-    assert_eq!(sdk.hear_at(3_001, &change), "serve");
-    assert_eq!(sdk.protocol.deadline(), at(18_001), "caught up");
+    sdk.protocol.begin(at(4_000));
+    sdk.hear_at(5_000, &environment.heartbeat());
+    let action = sdk.protocol.time_passed(Some(sdk.identity()), at(7_000));
+    assert!(sdk.act(action).starts_with("ask whole: the service is at"), "it did not come when it was asked for");
+    assert_eq!(sdk.hear_at(7_001, &change), "serve");
+    assert_eq!(sdk.protocol.deadline(), at(22_001), "caught up");
 }
 
 #[test]

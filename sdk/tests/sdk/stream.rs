@@ -402,6 +402,8 @@ async fn only_what_can_never_work_is_an_error() {
     let error = connect("http://localhost:8080", "secret-key").await.unwrap_err();
     assert_eq!(error, ConnectError::Key(KeyError::Form));
     assert!(!error.to_string().contains("secret-key"));
+    let shown = format!("{:?}", Client::builder("http://localhost", key().as_str()));
+    assert!(shown.contains(key().id()) && !shown.contains(&key().secret()[..8]), "{shown}");
     let mistyped = key().as_str().replace("2a2a_", "2a2b_");
     assert_eq!(connect("http://localhost:8080", &mistyped).await.unwrap_err(), ConnectError::Key(KeyError::Check));
     let nobody = connect("http://127.0.0.1:1", key().as_str()).await.unwrap();
