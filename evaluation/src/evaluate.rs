@@ -7,7 +7,7 @@ use crate::{
     compile::{
         cohort::Cohort,
         condition::{CompiledCondition, CompiledOperator, CompiledTest},
-        flag::{CompiledServe, CompiledTargeting, Flag, Plan},
+        flag::{CompiledRule, CompiledServe, CompiledTargeting, Flag, Plan},
     },
     condition::Order,
     context::{Attribute, Context},
@@ -282,12 +282,10 @@ impl Ruleset {
                 return Outcome::served(variant, Reason::TargetingMatch, Arm::Outside);
             }
         }
-        let mut asked = Asked::new(context, &targeting.attributes);
-        for (index, rule) in targeting.rules.iter().enumerate() {
-            if rule.conditions.iter().all(|condition| self.holds(condition, &mut asked)) {
-                let outcome = serve(&rule.serve, flag, targeting, context, Reason::TargetingMatch, Arm::Outside);
-                return Outcome { rule: u16::try_from(index).unwrap_or(Outcome::NO_RULE), ..outcome };
-            }
+        if !targeting.rules.is_empty()
+            && let Some(outcome) = self.by_rule(flag, targeting, context)
+        {
+            return outcome;
         }
         let in_cohort = |place: &u32| self.cohort(*place).and_then(|cohort| self.is_member(cohort, context)) == Some(true);
         if targeting.cohorts.iter().any(in_cohort) {
@@ -309,6 +307,15 @@ impl Ruleset {
             let variant = flag.variants.get(usize::from(outcome.variant));
             variant.is_some_and(|variant| prerequisite.variants.contains(&variant.name))
         })
+    }
+
+    /// The answer of the first rule that holds.
+    fn by_rule(&self, flag: &Flag, targeting: &CompiledTargeting, context: &Context) -> Option<Outcome> {
+        let mut asked = Asked::new(context, &targeting.attributes);
+        let holds = |rule: &CompiledRule| rule.conditions.iter().all(|condition| self.holds(condition, &mut asked));
+        let index = targeting.rules.iter().position(holds)?;
+        let outcome = serve(&targeting.rules.get(index)?.serve, flag, targeting, context, Reason::TargetingMatch, Arm::Outside);
+        Some(Outcome { rule: u16::try_from(index).unwrap_or(Outcome::NO_RULE), ..outcome })
     }
 
     #[inline]

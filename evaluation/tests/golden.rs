@@ -1,4 +1,5 @@
 //! The vectors of the independent program (`testdata/reference.py`): every answer, whole.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 

@@ -3,6 +3,7 @@
 //! For a pair of flags, the units that the first has in at 10 % are taken, and their buckets in the second are held
 //! against a uniform distribution by Kolmogorov and Smirnov. Units and flags are fixed, so an answer is always the same:
 //! this cannot flake. Significance is 1 % for the whole of a test (Bonferroni: 1 % / 200 for each of its pairs).
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 use storyflag_evaluation::{BUCKETS, bucket, flag_seed, split_seed};
 

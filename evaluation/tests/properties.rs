@@ -1,4 +1,5 @@
 //! What holds for every ruleset and every context.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 mod generate;
 
@@ -189,7 +190,7 @@ proptest! {
             (pointer.starts_with("/rules/") && pointer.ends_with("/id")) || (pointer.starts_with("/prerequisites/") && (pointer.ends_with("/flag") || pointer.ends_with("/variants")))
         };
         let text = item.to_string();
-        let ruleset = compile(&[text.clone()], &[]);
+        let ruleset = compile(std::slice::from_ref(&text), &[]);
         let refused = ruleset.flags().next().is_none_or(|flag| flag.unsupported().is_some());
         match serde_json::from_str::<FlagItem>(&text) {
             Err(_) => prop_assert!(refused, "{text}"),

@@ -1,4 +1,5 @@
 //! The kernel stays a kernel: a short list of dependencies, and no clock, randomness, I/O or global in its sources.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 use std::{fs, path::Path, process::Command};
 

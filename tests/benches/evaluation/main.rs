@@ -5,6 +5,7 @@
 
 #![allow(
     missing_docs,
+    unreachable_pub,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::indexing_slicing,
