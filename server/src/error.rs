@@ -3,7 +3,7 @@
 //! The text of what is our own fault is fixed; the cause goes to the log with the request's id. A handler's error carries
 //! itself in the response's extensions, and [`render`] gives it its body, because only there the request's id is known.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use axum::{
     body::Body,
@@ -51,7 +51,12 @@ pub enum Error {
     /// 503: the same request may succeed soon.
     Unavailable {
         /// After so many seconds.
-        retry_after: u32,
+        retry_after: u64,
+    },
+    /// 503: too much at once; nothing was looked at.
+    Busy {
+        /// After so many seconds.
+        retry_after: u64,
     },
     /// 500: a fault of ours; the cause is in the log.
     Internal,
@@ -74,6 +79,11 @@ impl Error {
         Self::NotFound(format!("there is no {what} {key:?}"))
     }
 
+    /// 503, to be tried again after this while.
+    pub fn busy(retry_after: Duration) -> Self {
+        Self::Busy { retry_after: retry_after.as_secs().max(1) }
+    }
+
     /// A fault of ours: logged here, told as nothing but that.
     pub fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -94,7 +104,7 @@ impl Error {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -114,6 +124,7 @@ impl Error {
             Self::MediaType(_) => "media-type",
             Self::Invalid(_) => "invalid",
             Self::Unavailable { .. } => "unavailable",
+            Self::Busy { .. } => "busy",
             Self::Internal => "internal",
         }
     }
@@ -135,6 +146,7 @@ impl Error {
                 faults => format!("{} faults", faults.len()),
             },
             Self::Unavailable { .. } => "the database is away; nothing was changed, unless an answer to a commit was lost".to_owned(),
+            Self::Busy { .. } => "not now: too many ask at once; come back later".to_owned(),
             Self::Internal => "something went wrong here; the log has the cause under this request_id".to_owned(),
         }
     }
@@ -216,7 +228,7 @@ pub struct ProblemFault {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
-        if let Self::Unavailable { retry_after } = self {
+        if let Self::Unavailable { retry_after } | Self::Busy { retry_after } = self {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
         }
         if matches!(self, Self::Unauthorized) {

@@ -1,7 +1,5 @@
 //! `GET /sdk/v1/cohorts/{cohort}/{digest}`: one list, for ever.
 
-use std::time::Duration;
-
 use axum::{
     body::{Body, Bytes},
     extract::{Path, State},
@@ -9,8 +7,8 @@ use axum::{
 };
 use http::{HeaderValue, header};
 
-use super::sdk::{Sdk, SdkProblem};
-use crate::{publish::Environment, store::Store};
+use super::sdk::Sdk;
+use crate::{error::Error, publish::Environment, store::Store};
 
 /// The hashes of a cohort's units: ascending u64, little-endian, no header.
 ///
@@ -29,17 +27,13 @@ use crate::{publish::Environment, store::Store};
     ),
     security(("sdk_key" = []))
 )]
-pub async fn get_list(
-    State(store): State<Store>,
-    sdk: Sdk,
-    Path((cohort, digest)): Path<(String, String)>,
-) -> Result<Response, SdkProblem> {
+pub async fn get_list(State(store): State<Store>, sdk: Sdk, Path((cohort, digest)): Path<(String, String)>) -> Result<Response, Error> {
     let found = match sdk.environment.list(&cohort, &digest) {
         Some(bytes) => Some(bytes),
         None => read_list(&store, &sdk.environment, &cohort, &digest).await?,
     };
     let Some(bytes) = found else {
-        return Err(SdkProblem::not_found("there is no such list: ask for the whole ruleset"));
+        return Err(Error::NotFound("there is no such list: ask for the whole ruleset".to_owned()));
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
@@ -50,15 +44,11 @@ pub async fn get_list(
 }
 
 /// A list that another node has just written, or one that was named before.
-async fn read_list(store: &Store, environment: &Environment, cohort: &str, digest: &str) -> Result<Option<Bytes>, SdkProblem> {
-    let away = |error| {
-        tracing::warn!(%error, "a list could not be read");
-        SdkProblem::later(Duration::from_secs(2))
-    };
+async fn read_list(store: &Store, environment: &Environment, cohort: &str, digest: &str) -> Result<Option<Bytes>, Error> {
     let known = environment.has_cohort(cohort)
-        || store.find_cohort(environment.id(), cohort).await.map_err(away)?.is_some_and(|cohort| cohort.deleted_at.is_none());
+        || store.find_cohort(environment.id(), cohort).await?.is_some_and(|cohort| cohort.deleted_at.is_none());
     if !known {
         return Ok(None);
     }
-    Ok(store.find_list(environment.id(), digest).await.map_err(away)?.map(Into::into))
+    Ok(store.find_list(environment.id(), digest).await?.map(Into::into))
 }

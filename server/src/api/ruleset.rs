@@ -8,8 +8,8 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use storyflag_evaluation::Identity;
 
-use super::sdk::{Sdk, SdkProblem};
-use crate::publish::Hub;
+use super::sdk::Sdk;
+use crate::{error::Error, publish::Hub};
 
 /// Smaller bodies are not worth the work.
 const WORTH_COMPRESSING: usize = 1_024;
@@ -30,7 +30,7 @@ const WORTH_COMPRESSING: usize = 1_024;
     ),
     security(("sdk_key" = []))
 )]
-pub async fn get_ruleset(State(hub): State<Hub>, sdk: Sdk, headers: HeaderMap) -> Result<Response, SdkProblem> {
+pub async fn get_ruleset(State(hub): State<Hub>, sdk: Sdk, headers: HeaderMap) -> Result<Response, Error> {
     let applied: Vec<Identity> =
         headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(tags).collect();
     for applied in &applied {

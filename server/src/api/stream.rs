@@ -8,8 +8,8 @@ use axum::{
 use http::{HeaderMap, HeaderValue, header};
 use storyflag_evaluation::Identity;
 
-use super::sdk::{Sdk, SdkProblem};
-use crate::publish::Hub;
+use super::sdk::Sdk;
+use crate::{error::Error, publish::Hub};
 
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -29,9 +29,9 @@ const LAST_EVENT_ID: &str = "last-event-id";
     ),
     security(("sdk_key" = []))
 )]
-pub async fn stream_ruleset(State(hub): State<Hub>, sdk: Sdk, headers: HeaderMap) -> Result<Response, SdkProblem> {
+pub async fn stream_ruleset(State(hub): State<Hub>, sdk: Sdk, headers: HeaderMap) -> Result<Response, Error> {
     let applied = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse::<Identity>().ok());
-    let events = hub.open(sdk.key, applied).map_err(|refused| SdkProblem::later(refused.retry_after))?;
+    let events = hub.open(sdk.key, applied).map_err(|refused| Error::busy(refused.retry_after))?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -3,8 +3,9 @@
 use axum::{body::Body, extract::State};
 use http::StatusCode;
 
-use super::sdk::{Sdk, SdkProblem};
+use super::sdk::Sdk;
 use crate::{
+    error::Error,
     publish::Hub,
     telemetry::{Message, Telemetry},
 };
@@ -29,15 +30,10 @@ const LONGEST: usize = 256 * 1_024;
     ),
     security(("sdk_key" = []))
 )]
-pub async fn post_telemetry(
-    State(hub): State<Hub>,
-    State(telemetry): State<Telemetry>,
-    sdk: Sdk,
-    body: Body,
-) -> Result<StatusCode, SdkProblem> {
-    let body = axum::body::to_bytes(body, LONGEST).await.map_err(|_| SdkProblem::too_large("a message has at most 256 KiB"))?;
-    let message: Message = serde_json::from_slice(&body).map_err(|error| SdkProblem::bad_request(error.to_string()))?;
-    message.check().map_err(SdkProblem::bad_request)?;
+pub async fn post_telemetry(State(hub): State<Hub>, State(telemetry): State<Telemetry>, sdk: Sdk, body: Body) -> Result<StatusCode, Error> {
+    let body = axum::body::to_bytes(body, LONGEST).await.map_err(|_| Error::TooLarge("a message has at most 256 KiB".to_owned()))?;
+    let message: Message = serde_json::from_slice(&body).map_err(|error| Error::BadRequest(error.to_string()))?;
+    message.check().map_err(|why| Error::BadRequest(why.to_owned()))?;
     if let Some(applied) = message.applied {
         hub.claim(sdk.environment.id(), applied);
     }
