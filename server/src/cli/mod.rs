@@ -1,13 +1,34 @@
 //! The `storyflag` command: serves, and for people calls the service over HTTP.
+//!
+//! A command of the second kind is one file a noun, thin over HTTP: it reads its arguments, sends one request and says the
+//! answer in words. What it has to say comes back as [`Said`] or [`Failure`]; only [`main`] prints.
 
-mod openapi;
+mod client;
+mod cohorts;
+mod explain;
+mod failure;
+mod flags;
+mod history;
+mod invocation;
+mod keys;
+mod kill;
+mod members;
+mod progress;
+mod rollout;
 mod serve;
+mod table;
+mod targeting;
 mod token;
+mod writes;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
+use self::{client::Answer, failure::Failure};
 use crate::config::Config;
 
 /// Releases user stories behind feature flags.
@@ -21,26 +42,138 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the service
-    Serve(Config),
+    Serve(Box<Config>),
     /// Make a token for a person, with the service's own key from its database
     Token(token::TokenArgs),
     /// Print the OpenAPI document
     Openapi,
+    /// List, show, create and archive flags
+    Flags(Box<flags::FlagsArgs>),
+    /// Show, raise or lower a percentage
+    Rollout(rollout::RolloutArgs),
+    /// Kill a flag: everybody gets `off`, until it is revived
+    Kill(kill::KillArgs),
+    /// Revive a killed flag: the same users as before are served
+    Revive(kill::KillArgs),
+    /// Tell who gets what, and why; also in the past
+    Explain(explain::ExplainArgs),
+    /// Tell what was done to a flag, by whom and why
+    History(history::HistoryArgs),
+    /// List, show, put and delete cohorts and their members
+    Cohorts(cohorts::CohortsArgs),
+    /// List, create and revoke SDK keys
+    Keys(keys::KeysArgs),
+}
+
+/// What a command has to say when it did what was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Said {
+    /// For the standard output: what a script may read.
+    out: String,
+    /// For the standard error: what only a person wants, such as what to type next.
+    note: String,
+}
+
+impl Said {
+    fn out(out: impl Into<String>) -> Self {
+        Self { out: out.into(), note: String::new() }
+    }
+
+    /// The service's JSON as it came, one answer a line.
+    fn json(answers: &[Answer]) -> Self {
+        Self::out(answers.iter().filter(|answer| !answer.text.is_empty()).map(|answer| format!("{}\n", answer.text.trim_end())).collect::<String>())
+    }
+
+    fn with_note(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
+    }
 }
 
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
-    let command = Command::parse();
-    let outcome = match command.verb {
-        Verb::Serve(config) => serve::serve(config),
-        Verb::Token(args) => token::token(&args),
-        Verb::Openapi => openapi::openapi(),
+    let done = run(Command::parse().verb);
+    let printed = match &done {
+        Ok(said) => print(&said.out, &said.note),
+        Err(failure) => print(failure.problem(), &format!("storyflag: {}", failure.text())),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("storyflag: {why}");
-            ExitCode::FAILURE
+    match (done, printed) {
+        (Err(failure), _) => failure.exit_code(),
+        // Whoever reads has read enough, as in `storyflag flags | head`.
+        (Ok(_), Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        (Ok(_), Err(_)) => ExitCode::FAILURE,
+        (Ok(_), Ok(())) => ExitCode::SUCCESS,
+    }
+}
+
+/// Prints to the standard output and, as whole lines, to the standard error.
+fn print(out: &str, note: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush());
+    if !note.is_empty() {
+        // A person who cannot be told is no reason to fail.
+        let _ = writeln!(io::stderr(), "{}", note.trim_end());
+    }
+    printed
+}
+
+fn run(verb: Verb) -> Result<Said, Failure> {
+    match verb {
+        Verb::Serve(config) => serve::serve(*config).map(|()| Said::default()).map_err(Failure::refused),
+        Verb::Token(args) => token::token(&args).map(|token| Said::out(format!("{token}\n"))),
+        Verb::Openapi => Ok(Said::out(crate::router::openapi())),
+        Verb::Flags(args) => flags::flags(*args),
+        Verb::Rollout(args) => rollout::rollout(&args),
+        Verb::Kill(args) => kill::kill(&args),
+        Verb::Revive(args) => kill::revive(&args),
+        Verb::Explain(args) => explain::explain(&args),
+        Verb::History(args) => history::history(&args),
+        Verb::Cohorts(args) => cohorts::cohorts(&args),
+        Verb::Keys(args) => keys::keys(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn what_belongs_to_a_noun_may_stand_before_and_behind_its_verb() {
+        for line in [
+            "storyflag flags",
+            "storyflag flags --query cart -e staging",
+            "storyflag flags list --tag shop --json -e staging",
+            "storyflag flags -e staging show US-1",
+            "storyflag flags create US-1 --story US-1 --tag a --tag b --variants {} --off a --serve b --seed x --client",
+            "storyflag flags archive US-1 --force --dry-run --reason x",
+            "storyflag rollout US-1 1% -e production --from 0.1 --reason x --force --dry-run --take-over",
+            "storyflag rollout US-1 -e production",
+            "storyflag kill US-1 -e production",
+            "storyflag revive US-1 -e production --reason x",
+            "storyflag explain US-1 user-42 -e production --at 2026-12-01T14:03:00Z --context {}",
+            "storyflag history US-1 -e production",
+            "storyflag cohorts -e staging",
+            "storyflag cohorts put us -e staging --if [] --unit account_id --description x",
+            "storyflag cohorts members us -e staging --replace -",
+            "storyflag cohorts delete us -e staging",
+            "storyflag keys -e staging",
+            "storyflag keys create shop -e staging --project other",
+            "storyflag keys revoke 12ab -e staging",
+        ] {
+            let read = Command::try_parse_from(line.split(' '));
+            assert!(read.is_ok(), "{line}: {}", read.err().map(|error| error.to_string()).unwrap_or_default());
         }
+    }
+
+    #[test]
+    fn machines_get_what_the_service_said() {
+        let answer = |text: &str| Answer { status: 200, text: text.to_owned() };
+        assert_eq!(Said::json(&[answer("{\"a\":1}"), answer("{\"a\":2}\n"), answer("")]).out, "{\"a\":1}\n{\"a\":2}\n");
     }
 }

@@ -1,5 +1,7 @@
 //! Running the service: tracing, the socket, signals.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -7,6 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use super::{invocation, token};
 use crate::{
     Server,
     app::FirstStart,
@@ -37,8 +40,8 @@ async fn run(config: Config) -> Result<(), String> {
     let database = config.database.url.clone();
     let server = Server::start(config).await.map_err(|error| error.to_string())?;
     match server.first_start() {
-        Some(made) => greet_first(&format!("http://{address}"), made),
-        None => greet(&format!("http://{address}"), &database),
+        Some(made) => greet_first(&base_of(address), made),
+        None => greet(&base_of(address), &database),
     }
     server.run(listener, stop_signal()?).await;
     Ok(())
@@ -68,21 +71,72 @@ fn stop_signal() -> Result<CancellationToken, String> {
 
 fn greet_first(base: &str, made: &FirstStart) {
     println!("Storyflag serves {base}\n");
-    println!("This is its first start. What follows is shown once:\n");
+    println!("This is its first start; what follows is shown once. The token is an admin's, for 8 hours.");
+    println!("In another terminal:\n");
     println!("  export STORYFLAG_URL={base}");
-    println!("  export STORYFLAG_TOKEN={}   # admin, for 8 hours\n", made.admin_token);
-    for (environment, key) in &made.keys {
-        println!("  SDK key for {environment:<12} {key}");
+    println!("  export STORYFLAG_TOKEN={}", made.admin_token);
+    if let Some(line) = path_line() {
+        println!("  {line}");
     }
-    println!("\nIn another terminal, with the two lines above:\n");
     println!("  storyflag flags create US-123-checkout");
     println!("  storyflag rollout US-123-checkout 0.1 --environment staging");
+    println!("  storyflag explain US-123-checkout user-42 --environment staging\n");
+    println!("For applications, one SDK key an environment:\n");
+    for (environment, key) in &made.keys {
+        println!("  {environment:<12} {key}");
+    }
     println!("\nThe API and its page: {base}/docs");
 }
 
 fn greet(base: &str, database: &str) {
-    let database = if database.starts_with("sqlite:") { format!(" --database {database}") } else { String::new() };
-    println!("Storyflag serves {base}   (API: {base}/docs)");
-    println!("A token:    storyflag token --role admin{database}");
-    println!("An SDK key: storyflag keys create NAME --environment staging");
+    println!("Storyflag serves {base}   (API: {base}/docs)\n");
+    println!("In another terminal:\n");
+    println!("  export STORYFLAG_URL={base}");
+    if let Some(line) = path_line() {
+        println!("  {line}");
+    }
+    println!("  export STORYFLAG_TOKEN=$(storyflag token --role admin{})", database_option(database));
+    println!("\nAn SDK key for an application: storyflag keys create NAME --environment staging");
+}
+
+/// What lets a shell find this very program, if it does not yet.
+fn path_line() -> Option<String> {
+    let directory = invocation::directory_off_path()?;
+    Some(format!("export PATH={}:\"$PATH\"", invocation::quoted(&directory.to_string_lossy())))
+}
+
+/// How `token` finds the same database from any directory. Where Postgres is may be secret, and stands in a variable.
+fn database_option(url: &str) -> String {
+    let Some(file) = token::sqlite_file(url) else { return String::new() };
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
+    format!(" --database {}", invocation::quoted(&format!("sqlite:{}", file.display())))
+}
+
+/// The address at which this machine itself reaches what listens at `address`.
+fn base_of(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_shown_is_one_to_connect_to() {
+        for (listens, shown) in [("0.0.0.0:80", "http://127.0.0.1:80"), ("[::]:80", "http://[::1]:80"), ("10.0.0.7:8080", "http://10.0.0.7:8080")] {
+            assert_eq!(base_of(listens.parse().unwrap()), shown);
+        }
+    }
+
+    #[test]
+    fn a_token_is_made_from_any_directory() {
+        assert_eq!(database_option("postgres://storyflag:secret@db/storyflag"), "");
+        assert_eq!(database_option("sqlite:/var/my flags.db"), " --database 'sqlite:/var/my flags.db'");
+        assert!(database_option("sqlite:storyflag.db").starts_with(" --database sqlite:/"));
+    }
 }

@@ -1,0 +1,384 @@
+//! `storyflag flags`: what there is, what is on, and how a flag comes and goes.
+
+use std::collections::BTreeSet;
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Said,
+    client::{Answer, Query, Target},
+    failure::Failure,
+    table::{Table, counted, plain, shortened},
+    targeting::{Summary, Targeting, state},
+    writes::{WriteArgs, dry_run_in_words},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct FlagsArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    list: ListArgs,
+    #[command(subcommand)]
+    verb: Option<FlagsVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum FlagsVerb {
+    /// List flags; with -e, what is on there
+    List(ListArgs),
+    /// Show one flag, and what is on where
+    Show {
+        /// The flag's key
+        key: String,
+    },
+    /// Create a flag: it is born in every environment, at 0 %
+    Create(Box<CreateArgs>),
+    /// Archive a flag: it is gone everywhere, and its key is never used again
+    Archive {
+        /// The flag's key
+        key: String,
+        #[command(flatten)]
+        write: WriteArgs,
+        /// Even if it serves somebody in a protected environment, or was asked for today
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Default, Args)]
+struct ListArgs {
+    /// Part of the key, description or story
+    #[arg(long, value_name = "TEXT")]
+    query: Option<String>,
+    /// With this tag
+    #[arg(long)]
+    tag: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// The flag's key, such as US-123-checkout
+    key: String,
+    /// The user story that it releases
+    #[arg(long)]
+    story: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Who answers for it
+    #[arg(long)]
+    owner: Option<String>,
+    /// For finding it; may be given again
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Name to value as JSON, such as {"light": "#fff", "dark": "#000"}; on and off unless given
+    #[arg(long, value_name = "JSON", value_parser = json_object, requires = "off", requires = "serve")]
+    variants: Option<Map<String, Value>>,
+    /// The variant of who is out
+    #[arg(long, value_name = "VARIANT")]
+    off: Option<String>,
+    /// The variant of who is in
+    #[arg(long, value_name = "VARIANT")]
+    serve: Option<String>,
+    /// The seed text of its buckets, to share them with another flag; the key unless given
+    #[arg(long, value_name = "TEXT")]
+    seed: Option<String>,
+    /// Browsers and phones may see it
+    #[arg(long)]
+    client: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+/// An argument that is a JSON object.
+pub(super) fn json_object(text: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err("it is no JSON object such as {\"name\": \"value\"}".to_owned()),
+        Err(error) => Err(format!("it is no JSON: {error}")),
+    }
+}
+
+/// As much of a flag as is shown.
+#[derive(Debug, Deserialize)]
+struct Flag {
+    key: String,
+    story: String,
+    description: String,
+    variants: Map<String, Value>,
+    off: String,
+    serve: String,
+    tags: Vec<String>,
+    owner: String,
+    seed: String,
+    client: bool,
+    archived_at: Option<String>,
+    created_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Flags {
+    flags: Vec<Flag>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Summaries {
+    flags: Vec<Summary>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Environments {
+    environments: Vec<Environment>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Environment {
+    key: String,
+}
+
+pub(super) fn flags(args: FlagsArgs) -> Result<Said, Failure> {
+    let FlagsArgs { target, list: before, verb } = args;
+    if verb.is_some() && !before.is_empty() {
+        return Err(Failure::usage("--query and --tag go behind `list`: storyflag flags list --query ..."));
+    }
+    match verb {
+        None => list(&target, &before),
+        Some(FlagsVerb::List(args)) => list(&target, &args),
+        Some(FlagsVerb::Show { key }) => show(&target, &key),
+        Some(FlagsVerb::Create(args)) => create(&target, *args),
+        Some(FlagsVerb::Archive { key, write, force }) => archive(&target, &key, &write, force),
+    }
+}
+
+impl ListArgs {
+    fn is_empty(&self) -> bool {
+        self.query.is_none() && self.tag.is_none()
+    }
+
+    fn query(&self) -> Query {
+        Query::default().with_some("query", self.query.as_deref()).with_some("tag", self.tag.as_deref())
+    }
+}
+
+fn list(target: &Target, args: &ListArgs) -> Result<Said, Failure> {
+    let client = target.client()?;
+    let Some(environment) = target.environment() else {
+        let pages = client.pages(&target.in_project(&["flags"]), &args.query())?;
+        return if target.json { Ok(Said::json(&pages)) } else { table_of_flags(&pages) };
+    };
+    if target.json && !args.is_empty() {
+        return Err(Failure::usage("--query and --tag choose among flags, not among what is on in an environment: leave -e away with --json"));
+    }
+    let pages = client.pages(&target.in_environment(&["flags"])?, &Query::default())?;
+    if target.json {
+        return Ok(Said::json(&pages));
+    }
+    let chosen = if args.is_empty() { None } else { Some(keys_of(&client.pages(&target.in_project(&["flags"]), &args.query())?)?) };
+    table_of_targetings(&pages, environment, chosen.as_ref())
+}
+
+fn keys_of(pages: &[Answer]) -> Result<BTreeSet<String>, Failure> {
+    let mut keys = BTreeSet::new();
+    for page in pages {
+        keys.extend(page.read::<Flags>()?.flags.into_iter().map(|flag| flag.key));
+    }
+    Ok(keys)
+}
+
+fn table_of_flags(pages: &[Answer]) -> Result<Said, Failure> {
+    let mut table = Table::new(["FLAG", "STORY", "VARIANTS", "TAGS", "OWNER", "DESCRIPTION"]);
+    for page in pages {
+        for flag in page.read::<Flags>()?.flags {
+            let variants = flag.variants.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let (tags, description) = (flag.tags.join(", "), shortened(&flag.description, 60));
+            table.row([flag.key, flag.story, shortened(&variants, 40), tags, flag.owner, description]);
+        }
+    }
+    if table.is_empty() {
+        return Ok(Said::out("no flags\n").with_note("next: storyflag flags create KEY"));
+    }
+    Ok(Said::out(table.render()))
+}
+
+fn table_of_targetings(pages: &[Answer], environment: &str, chosen: Option<&BTreeSet<String>>) -> Result<Said, Failure> {
+    let mut table = Table::new(["FLAG", "STATE", "SERVED", "COHORTS", "BEFORE THAT", "CHANGED", "BY"]);
+    for page in pages {
+        for flag in page.read::<Summaries>()?.flags {
+            if chosen.is_some_and(|keys| !keys.contains(&flag.key)) {
+                continue;
+            }
+            let before = [(flag.overrides, "override"), (flag.rules, "rule")];
+            let before: Vec<String> = before.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
+            let state = state(flag.enabled, flag.killed).to_owned();
+            let percentage = format!("{} %", flag.percentage);
+            table.row([flag.key, state, percentage, flag.cohorts.join(", "), before.join(", "), flag.updated_at, flag.updated_by]);
+        }
+    }
+    if table.is_empty() {
+        return Ok(Said::out(format!("no flags in {}\n", plain(environment))));
+    }
+    Ok(Said::out(table.render()))
+}
+
+fn show(target: &Target, key: &str) -> Result<Said, Failure> {
+    let client = target.client()?;
+    let answer = client.get(&target.in_project(&["flags", key]), &Query::default())?;
+    if target.json {
+        return match target.environment() {
+            Some(_) => Ok(Said::json(&[client.get(&target.in_environment(&["flags", key])?, &Query::default())?])),
+            None => Ok(Said::json(&[answer])),
+        };
+    }
+    let flag: Flag = answer.read()?;
+    let mut text = card(&flag);
+    if flag.archived_at.is_some() {
+        return Ok(Said::out(text));
+    }
+    let environments = client.get(&target.in_project(&["environments"]), &Query::default())?.read::<Environments>()?.environments;
+    let mut table = Table::new(["ENVIRONMENT", "STATE", "SERVED", "COHORTS", "CHANGED", "BY"]);
+    for Environment { key: environment } in environments {
+        let path = target.in_project(&["environments", &environment, "flags", key]);
+        // A token may be for some environments only: what it may not see is left out, and said so.
+        let Ok(answer) = client.get(&path, &Query::default()) else {
+            table.row([environment, "not for this token".to_owned(), String::new(), String::new(), String::new(), String::new()]);
+            continue;
+        };
+        let targeting: Targeting = answer.read()?;
+        let served = format!("{} %", targeting.rollout.percentage);
+        let state = state(targeting.enabled, targeting.killed).to_owned();
+        table.row([environment, state, served, targeting.rollout.cohorts.join(", "), targeting.updated_at, targeting.updated_by]);
+    }
+    text.push('\n');
+    text.push_str(&table.render());
+    Ok(Said::out(text))
+}
+
+/// A flag's own lines.
+fn card(flag: &Flag) -> String {
+    let variants = flag.variants.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
+    let seed = if flag.seed == flag.key { "" } else { flag.seed.as_str() };
+    let (client, tags) = (if flag.client { "yes" } else { "" }, flag.tags.join(", "));
+    let lines = [
+        ("flag", flag.key.as_str()),
+        ("archived", flag.archived_at.as_deref().unwrap_or_default()),
+        ("story", &flag.story),
+        ("description", &flag.description),
+        ("variants", &variants),
+        ("who is in gets", &flag.serve),
+        ("who is out gets", &flag.off),
+        ("tags", &tags),
+        ("owner", &flag.owner),
+        ("seed", seed),
+        ("browsers may see it", client),
+        ("created", &flag.created_at),
+    ];
+    lines.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name:<20}{}\n", plain(value))).collect()
+}
+
+fn create(target: &Target, args: CreateArgs) -> Result<Said, Failure> {
+    let mut body = Map::new();
+    let texts = [
+        ("story", args.story),
+        ("description", args.description),
+        ("owner", args.owner),
+        ("off", args.off),
+        ("serve", args.serve),
+        ("seed", args.seed),
+    ];
+    body.extend(texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))));
+    body.extend(args.variants.map(|variants| ("variants".to_owned(), Value::Object(variants))));
+    if !args.tags.is_empty() {
+        body.insert("tags".to_owned(), json!(args.tags));
+    }
+    if args.client {
+        body.insert("client".to_owned(), json!(true));
+    }
+    let path = target.in_project(&["flags", &args.key]);
+    let answer = target.client()?.send("PUT", &path, &args.write.query(), &Value::Object(body))?;
+    if target.json {
+        return Ok(Said::json(&[answer]));
+    }
+    if args.write.dry_run {
+        return Ok(Said::out(dry_run_in_words(&answer, &args.key)?));
+    }
+    let key = &args.key;
+    let text = if answer.status == 201 {
+        format!("{key} is created: in every environment, at 0 %\n")
+    } else {
+        format!("{key} is there already, and just so\n")
+    };
+    let environment = target.environment().unwrap_or("staging");
+    Ok(Said::out(text).with_note(format!("next: storyflag rollout {key} 0.1 -e {environment}")))
+}
+
+fn archive(target: &Target, key: &str, write: &WriteArgs, force: bool) -> Result<Said, Failure> {
+    let query = write.query().with_flag("force", force);
+    let answer = target.client()?.delete(&target.in_project(&["flags", key]), &query)?;
+    if target.json {
+        return Ok(Said::json(&[answer]));
+    }
+    if write.dry_run {
+        return Ok(Said::out(dry_run_in_words(&answer, key)?));
+    }
+    Ok(Said::out(format!("{key} is archived: gone everywhere, and its key is never used again\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(body: &Value) -> Answer {
+        Answer { status: 200, text: body.to_string() }
+    }
+
+    fn flag() -> Value {
+        json!({"key": "US-1", "story": "US-1", "description": "The cart", "variants": {"off": false, "on": true}, "off": "off", "serve": "on",
+            "tags": ["shop", "beta"], "owner": "", "seed": "US-1", "client": false, "version": 1,
+            "created_at": "2026-12-01T00:00:00Z", "updated_at": "2026-12-01T00:00:00Z"})
+    }
+
+    #[test]
+    fn flags_of_all_pages_are_one_table() {
+        let said = table_of_flags(&[page(&json!({"flags": [flag()], "next": "US-1"})), page(&json!({"flags": [flag()]}))]).unwrap();
+        let row = "US-1  US-1   off, on   shop, beta  The cart\n";
+        assert_eq!(said.out, format!("FLAG  STORY  VARIANTS  TAGS        DESCRIPTION\n{row}{row}"));
+    }
+
+    #[test]
+    fn what_is_on_tells_kills_and_rules() {
+        let summary = |key: &str, killed: bool, rules: u64| {
+            json!({"key": key, "enabled": true, "killed": killed, "percentage": 0.1, "cohorts": ["us"], "rules": rules, "overrides": 1,
+                "version": 1, "updated_at": "T", "updated_by": "ann"})
+        };
+        let pages = [page(&json!({"flags": [summary("a", false, 0), summary("b", true, 2), summary("c", false, 0)]}))];
+        let chosen = ["a".to_owned(), "b".to_owned()].into();
+        let said = table_of_targetings(&pages, "staging", Some(&chosen)).unwrap();
+        let lines: Vec<&str> = said.out.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "FLAG  STATE   SERVED  COHORTS  BEFORE THAT          CHANGED  BY",
+                "a     on      0.1 %   us       1 override           T        ann",
+                "b     KILLED  0.1 %   us       1 override, 2 rules  T        ann",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_card_leaves_out_what_is_not_said() {
+        let flag: Flag = serde_json::from_value(flag()).unwrap();
+        let card = card(&flag);
+        assert!(card.contains("variants            off = false, on = true\n"), "{card}");
+        assert!(!card.contains("owner") && !card.contains("seed") && !card.contains("archived"), "{card}");
+    }
+
+    #[test]
+    fn variants_are_an_object() {
+        assert!(json_object("{\"a\": 1}").is_ok());
+        assert!(json_object("[1]").unwrap_err().contains("no JSON object"));
+        assert!(json_object("{a}").unwrap_err().contains("line 1"));
+    }
+}
