@@ -1,10 +1,12 @@
 //! The `storyflag` command: serves, and for people calls the service over HTTP.
 //!
 //! A command of the second kind is one file a noun, thin over HTTP: it reads its arguments, sends one request and says the
-//! answer in words. What it has to say comes back as [`Said`] or [`Failure`]; only [`main`] prints.
+//! answer in words. What it has to say comes back as [`Said`] or [`Failure`]; only [`main`] prints, but for `serve` and
+//! `demo`, which have something to say while they run.
 
 mod client;
 mod cohorts;
+mod demo;
 mod explain;
 mod failure;
 mod flags;
@@ -43,6 +45,8 @@ struct Command {
 enum Verb {
     /// Run the service
     Serve(Box<Config>),
+    /// Watch a percentage reach a shop of 100,000 users, in well under a minute
+    Demo(demo::DemoArgs),
     /// Make a token for a person, with the service's own key from its database
     Token(token::TokenArgs),
     /// Print the OpenAPI document
@@ -119,6 +123,7 @@ fn print(out: &str, note: &str) -> io::Result<()> {
 fn run(verb: Verb) -> Result<Said, Failure> {
     match verb {
         Verb::Serve(config) => serve::serve(*config).map(|()| Said::default()).map_err(Failure::refused),
+        Verb::Demo(args) => demo::demo(&args),
         Verb::Token(args) => token::token(&args).map(|token| Said::out(format!("{token}\n"))),
         Verb::Openapi => Ok(Said::out(crate::router::openapi())),
         Verb::Flags(args) => flags::flags(*args),
