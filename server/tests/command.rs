@@ -1,9 +1,9 @@
 //! The built `storyflag` binary against a running service: what a person types, and what they get to read.
 
 use std::{
-    io::Write,
-    path::PathBuf,
-    process::{Command, Stdio},
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::Value;
@@ -14,11 +14,28 @@ use storyflag_server::{
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
+/// A directory of a test's own; gone when dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("storyflag-command-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A service on a port and a file of its own; gone when dropped.
 struct Service {
     address: String,
     token: String,
-    directory: PathBuf,
+    directory: Directory,
     stop: CancellationToken,
     runtime: Option<Runtime>,
 }
@@ -32,9 +49,8 @@ struct Run {
 
 impl Service {
     fn start() -> Self {
-        let directory = std::env::temp_dir().join(format!("storyflag-command-{:016x}", fastrand::u64(..)));
-        std::fs::create_dir(&directory).unwrap();
-        let url = format!("sqlite:{}", directory.join("flags.db").display());
+        let directory = Directory::new();
+        let url = format!("sqlite:{}", directory.0.join("flags.db").display());
         let config = Config { database: DatabaseConfig { url, ..DatabaseConfig::default() }, ..Config::default() };
         let runtime = Runtime::new().unwrap();
         let (server, listener) =
@@ -57,7 +73,7 @@ impl Service {
             .env_clear()
             .env("STORYFLAG_URL", &self.address)
             .env("STORYFLAG_TOKEN", token)
-            .current_dir(&self.directory)
+            .current_dir(&self.directory.0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -93,7 +109,6 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop.cancel();
         drop(self.runtime.take());
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -186,7 +201,7 @@ fn a_list_goes_through_the_standard_streams_and_comes_back_the_same() {
     assert!(replaced.out.starts_with("internal-users in staging lists 12,345 units now, in place of 0 units"), "{}", replaced.out);
     assert_eq!(service.ok("cohorts members internal-users -e staging"), text);
 
-    std::fs::write(service.directory.join("few.txt"), "ann\nbob\n").unwrap();
+    std::fs::write(service.directory.0.join("few.txt"), "ann\nbob\n").unwrap();
     assert!(
         service.ok("cohorts members internal-users -e staging --replace few.txt").contains("lists 2 units now, in place of 12,345 units")
     );
@@ -222,5 +237,39 @@ fn a_token_comes_from_the_services_own_database() {
     assert!(viewer.err.contains("a viewer may not"), "{}", viewer.err);
     let told = service.refused(1, "token --role viewer");
     assert!(told.contains("there is no storyflag.db in "), "{told}");
-    assert!(!service.directory.join("storyflag.db").exists());
+    assert!(!service.directory.0.join("storyflag.db").exists());
+}
+
+/// A demo with its temporary directory inside `directory`.
+fn demo(directory: &Path, args: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_storyflag"));
+    command.arg("demo").args(args).env_clear().env("TMPDIR", directory).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn a_demo_ends_by_itself_and_leaves_nothing_behind() {
+    let directory = Directory::new();
+    let output = demo(&directory.0, &["--users", "1000", "--hold-ms", "0"]).wait_with_output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{out}{}", String::from_utf8_lossy(&output.stderr));
+    for row in ["0.1 % ", "1 % ", "10 % ", "50 % ", "100 % ", "kill ", "revive "] {
+        assert!(out.lines().any(|line| line.starts_with(row)), "{row}: {out}");
+    }
+    assert!(out.contains("Nobody was dropped while it rose"), "{out}");
+    assert!(!out.contains('\u{1b}'), "no terminal, no escapes: {out}");
+    assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0);
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    let directory = Directory::new();
+    let mut child = demo(&directory.0, &["--users", "1000000"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("ASKED")), "it ended before it began");
+    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert!(lines.any(|line| line.unwrap() == "stopped"));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0);
 }

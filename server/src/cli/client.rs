@@ -16,7 +16,14 @@ use super::{
 #[derive(Debug, Clone, Args)]
 pub(super) struct Target {
     /// The service's address
-    #[arg(long, global = true, env = "STORYFLAG_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", help_heading = "Service")]
+    #[arg(
+        long,
+        global = true,
+        env = "STORYFLAG_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        help_heading = "Service"
+    )]
     url: String,
     /// A person's token: `storyflag token --role ...` makes one
     #[arg(long, global = true, env = "STORYFLAG_TOKEN", value_name = "TOKEN", hide_env_values = true, help_heading = "Service")]
@@ -186,7 +193,8 @@ impl Client {
     /// A list of lines, sent as it is read; `size` in bytes if it is known.
     pub(super) fn send_lines(&self, path: &str, query: &Query, lines: &mut dyn Read, size: Option<u64>) -> Result<Answer, Failure> {
         // Asked first, so that a refusal arrives before the list is sent.
-        let mut request = self.request("PUT", path, query).header("content-type", "text/plain; charset=utf-8").header("expect", "100-continue");
+        let mut request =
+            self.request("PUT", path, query).header("content-type", "text/plain; charset=utf-8").header("expect", "100-continue");
         if let Some(size) = size {
             request = request.header("content-length", size);
         }
@@ -275,7 +283,8 @@ mod tests {
 
     #[test]
     fn queries_are_encoded() {
-        let query = Query::default().with("reason", "50 % & more").with_flag("force", true).with_flag("dry_run", false).with_some("at", None);
+        let query =
+            Query::default().with("reason", "50 % & more").with_flag("force", true).with_flag("dry_run", false).with_some("at", None);
         assert_eq!(query.0, "?reason=50%20%25%20%26%20more&force=true");
     }
 

@@ -142,7 +142,9 @@ fn table_of(pages: &[Answer], target: &Target) -> Result<Said, Failure> {
     }
     if table.is_empty() {
         let environment = plain(target.required_environment()?);
-        return Ok(Said::out(format!("no cohorts in {environment}\n")).with_note(format!("next: storyflag cohorts put KEY -e {environment}")));
+        return Ok(
+            Said::out(format!("no cohorts in {environment}\n")).with_note(format!("next: storyflag cohorts put KEY -e {environment}"))
+        );
     }
     Ok(Said::out(table.render()))
 }

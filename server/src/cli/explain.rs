@@ -48,7 +48,9 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Said, Failure> {
     let target = &args.target;
     let environment = target.environment().unwrap_or("staging");
     let Some(key) = &args.key else {
-        return Err(Failure::usage(format!("which flag, and for whom? Such as: storyflag explain US-123-checkout user-42 -e {environment}")));
+        return Err(Failure::usage(format!(
+            "which flag, and for whom? Such as: storyflag explain US-123-checkout user-42 -e {environment}"
+        )));
     };
     if args.unit.is_none() && args.context.is_none() {
         let form = format!("storyflag explain {key} user-42 -e {environment}");
@@ -79,16 +81,20 @@ fn question(args: &ExplainArgs) -> Result<Value, Failure> {
 }
 
 fn told(answer: &Explanation, unit: &str, environment: &str, at: Option<&str>) -> String {
-    let flag = plain(&answer.flag);
-    let (gets, is) = if at.is_some() { ("got", "was") } else { ("gets", "is") };
-    let mut text = match (&answer.variant, &answer.value) {
-        (Some(variant), Some(value)) if *value == json!(variant) || value.is_boolean() => {
-            format!("{unit} {gets} {} of {flag} in {environment}", plain(variant))
-        }
-        (Some(variant), Some(value)) => format!("{unit} {gets} {} ({}) of {flag} in {environment}", plain(variant), in_words(value)),
-        _ => format!("{unit} {gets} the application's own default for {flag} in {environment}"),
+    let (gives, is) = if at.is_some() { ("gave", "was") } else { ("gives", "is") };
+    let got = match (&answer.variant, &answer.value) {
+        // The variants of a boolean flag speak for themselves.
+        (Some(variant), Some(value)) if value.is_boolean() => plain(variant),
+        (Some(variant), Some(value)) => format!("{} ({})", plain(variant), in_words(value)),
+        _ => "nothing: the application's own default counts".to_owned(),
     };
-    text.push_str(&format!(", because {}.\n", because(answer, is)));
+    let place = format!("{} in {environment}", plain(&answer.flag));
+    let sentence = match answer.arm.as_str() {
+        "treatment" | "cohort" => format!("{unit} {is} IN: {place} {gives} it {got}"),
+        "control" => format!("{unit} {is} OUT: {place} {gives} it {got}"),
+        _ => format!("{place} {gives} {unit} {got}"),
+    };
+    let mut text = format!("{sentence}, because {}.\n", because(answer, is));
     if let Some(enters_at) = answer.enters_at {
         text.push_str(&place_in_words(answer, enters_at));
     }
@@ -104,8 +110,8 @@ fn because(answer: &Explanation, is: &str) -> String {
         ("DISABLED", ..) => format!("the flag {is} killed or not enabled there"),
         (_, _, Some(rule)) => format!("rule {rule:?} holds"),
         (_, "cohort", _) => format!("it {is} in a cohort of the rollout, which is always in, whatever the percentage"),
-        ("SPLIT", "treatment", _) => format!("it {is} in by its bucket"),
-        ("SPLIT", "control", _) => format!("it {is} not in yet by its bucket"),
+        ("SPLIT", "treatment", _) => "of its bucket".to_owned(),
+        ("SPLIT", "control", _) => "of its bucket: the percentage has not reached it".to_owned(),
         (_, "treatment", _) => format!("the percentage {is} 100: everybody is in"),
         (_, "control", _) => format!("the percentage {is} 0: nobody is in by bucket"),
         ("TARGETING_MATCH", ..) => "an override names it".to_owned(),
@@ -126,7 +132,10 @@ fn broken(error: &str, is: &str) -> String {
 
 fn place_in_words(answer: &Explanation, enters_at: f64) -> String {
     match answer.bucket {
-        Some(bucket) => format!("Its bucket is {} of 1,000,000: it enters at {enters_at} %, and is in at any percentage from there on.\n", grouped(bucket)),
+        Some(bucket) => format!(
+            "Its bucket is {} of 1,000,000: it enters at {enters_at} %, and is in at any percentage from there on.\n",
+            grouped(bucket)
+        ),
         None => format!("By its bucket alone it would enter at {enters_at} %.\n"),
     }
 }
@@ -163,7 +172,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "user-42 gets on of US-1 in production, because it is in by its bucket.",
+                "user-42 is IN: US-1 in production gives it on, because of its bucket.",
                 "Its bucket is 4,213 of 1,000,000: it enters at 0.4214 %, and is in at any percentage from there on.",
                 "That is what revision 813 says.",
             ]
@@ -172,15 +181,20 @@ mod tests {
 
     #[test]
     fn the_past_is_told_as_the_past() {
-        let text = told(&answer(json!({"reason": "DISABLED", "arm": "outside", "variant": "off", "value": false, "bucket": null})), "u", "staging", Some("T"));
-        assert!(text.starts_with("u got off of US-1 in staging, because the flag was killed or not enabled there.\n"), "{text}");
+        let text = told(
+            &answer(json!({"reason": "DISABLED", "arm": "outside", "variant": "off", "value": false, "bucket": null})),
+            "u",
+            "staging",
+            Some("T"),
+        );
+        assert!(text.starts_with("US-1 in staging gave u off, because the flag was killed or not enabled there.\n"), "{text}");
         assert!(text.ends_with("That is what revision 813 says at T.\n"), "{text}");
     }
 
     #[test]
     fn every_way_to_an_answer_has_its_words() {
         for (change, word) in [
-            (json!({"arm": "control"}), "not in yet"),
+            (json!({"arm": "control"}), "u is OUT"),
             (json!({"arm": "cohort", "reason": "TARGETING_MATCH"}), "cohort"),
             (json!({"arm": "outside", "reason": "TARGETING_MATCH", "rule": "germany"}), "rule \"germany\""),
             (json!({"arm": "outside", "reason": "SPLIT", "rule": "germany"}), "rule \"germany\""),

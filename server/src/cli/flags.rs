@@ -170,7 +170,9 @@ fn list(target: &Target, args: &ListArgs) -> Result<Said, Failure> {
         return if target.json { Ok(Said::json(&pages)) } else { table_of_flags(&pages) };
     };
     if target.json && !args.is_empty() {
-        return Err(Failure::usage("--query and --tag choose among flags, not among what is on in an environment: leave -e away with --json"));
+        return Err(Failure::usage(
+            "--query and --tag choose among flags, not among what is on in an environment: leave -e away with --json",
+        ));
     }
     let pages = client.pages(&target.in_environment(&["flags"])?, &Query::default())?;
     if target.json {
@@ -204,7 +206,7 @@ fn table_of_flags(pages: &[Answer]) -> Result<Said, Failure> {
 }
 
 fn table_of_targetings(pages: &[Answer], environment: &str, chosen: Option<&BTreeSet<String>>) -> Result<Said, Failure> {
-    let mut table = Table::new(["FLAG", "STATE", "SERVED", "COHORTS", "BEFORE THAT", "CHANGED", "BY"]);
+    let mut table = Table::new(["FLAG", "STATE", "ROLLOUT", "COHORTS", "BEFORE THAT", "CHANGED", "BY"]);
     for page in pages {
         for flag in page.read::<Summaries>()?.flags {
             if chosen.is_some_and(|keys| !keys.contains(&flag.key)) {
@@ -238,7 +240,7 @@ fn show(target: &Target, key: &str) -> Result<Said, Failure> {
         return Ok(Said::out(text));
     }
     let environments = client.get(&target.in_project(&["environments"]), &Query::default())?.read::<Environments>()?.environments;
-    let mut table = Table::new(["ENVIRONMENT", "STATE", "SERVED", "COHORTS", "CHANGED", "BY"]);
+    let mut table = Table::new(["ENVIRONMENT", "STATE", "ROLLOUT", "COHORTS", "CHANGED", "BY"]);
     for Environment { key: environment } in environments {
         let path = target.in_project(&["environments", &environment, "flags", key]);
         // A token may be for some environments only: what it may not see is left out, and said so.
@@ -360,9 +362,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "FLAG  STATE   SERVED  COHORTS  BEFORE THAT          CHANGED  BY",
-                "a     on      0.1 %   us       1 override           T        ann",
-                "b     KILLED  0.1 %   us       1 override, 2 rules  T        ann",
+                "FLAG  STATE   ROLLOUT  COHORTS  BEFORE THAT          CHANGED  BY",
+                "a     on      0.1 %    us       1 override           T        ann",
+                "b     KILLED  0.1 %    us       1 override, 2 rules  T        ann",
             ]
         );
     }

@@ -77,7 +77,8 @@ pub(super) fn keys(args: &KeysArgs) -> Result<Said, Failure> {
         Some(KeysVerb::Revoke { id, reason: why }) => {
             let id = id_of(id);
             let path = target.in_environment(&["keys", id])?;
-            let answer = target.client()?.delete(&path, &reason(why)).map_err(|failure| failure.or_next("storyflag keys, which lists ids"))?;
+            let answer =
+                target.client()?.delete(&path, &reason(why)).map_err(|failure| failure.or_next("storyflag keys, which lists ids"))?;
             if target.json {
                 return Ok(Said::json(&[answer]));
             }

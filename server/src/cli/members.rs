@@ -82,7 +82,7 @@ fn replace(target: &Target, args: &MembersArgs, path: &str, file: &str) -> Resul
         let open = File::open(file).map_err(unreadable)?;
         let about = open.metadata().map_err(unreadable)?;
         // A pipe under a name has no size.
-        (Box::new(BufReader::new(open)), about.is_file().then(|| about.len()))
+        (Box::new(BufReader::new(open)), about.is_file().then_some(about.len()))
     };
     let mut lines = Progress::of(source, size, io::stderr().is_terminal());
     let sent = target.client()?.send_lines(path, &args.write.query(), &mut lines, size);

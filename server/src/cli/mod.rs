@@ -85,7 +85,13 @@ impl Said {
 
     /// The service's JSON as it came, one answer a line.
     fn json(answers: &[Answer]) -> Self {
-        Self::out(answers.iter().filter(|answer| !answer.text.is_empty()).map(|answer| format!("{}\n", answer.text.trim_end())).collect::<String>())
+        Self::out(
+            answers
+                .iter()
+                .filter(|answer| !answer.text.is_empty())
+                .map(|answer| format!("{}\n", answer.text.trim_end()))
+                .collect::<String>(),
+        )
     }
 
     fn with_note(self, note: impl Into<String>) -> Self {

@@ -118,7 +118,9 @@ mod tests {
 
     #[test]
     fn percentages_are_typed_as_people_do() {
-        for (text, number) in [("1", json!(1)), ("0.1", json!(0.1)), ("50%", json!(50)), ("50 %", json!(50)), ("-1", json!(-1)), ("0.00001", json!(0.00001))] {
+        for (text, number) in
+            [("1", json!(1)), ("0.1", json!(0.1)), ("50%", json!(50)), ("50 %", json!(50)), ("-1", json!(-1)), ("0.00001", json!(0.00001))]
+        {
             assert_eq!(percent(text).map(Value::Number), Ok(number), "{text}");
         }
         for text in ["ten", "", "%", "NaN", "0,1", "1 2"] {

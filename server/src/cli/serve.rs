@@ -128,7 +128,9 @@ mod tests {
 
     #[test]
     fn the_address_shown_is_one_to_connect_to() {
-        for (listens, shown) in [("0.0.0.0:80", "http://127.0.0.1:80"), ("[::]:80", "http://[::1]:80"), ("10.0.0.7:8080", "http://10.0.0.7:8080")] {
+        for (listens, shown) in
+            [("0.0.0.0:80", "http://127.0.0.1:80"), ("[::]:80", "http://[::1]:80"), ("10.0.0.7:8080", "http://10.0.0.7:8080")]
+        {
             assert_eq!(base_of(listens.parse().unwrap()), shown);
         }
     }

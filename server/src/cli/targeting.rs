@@ -119,7 +119,10 @@ pub(super) mod tests {
         assert_eq!(read(json!({})).rollout_in_words(), "10 % get on, everyone else off");
         let split = json!([{"variant": "a", "weight": 33.3}, {"variant": "b", "weight": 66.7}]);
         let rollout = json!({"cohorts": ["us", "beta"], "percentage": 0.1, "serve": split, "otherwise": "c"});
-        assert_eq!(read(json!({"rollout": rollout})).rollout_in_words(), "0.1 % and all of us, beta get 33.3 % a / 66.7 % b, everyone else c");
+        assert_eq!(
+            read(json!({"rollout": rollout})).rollout_in_words(),
+            "0.1 % and all of us, beta get 33.3 % a / 66.7 % b, everyone else c"
+        );
     }
 
     #[test]
@@ -131,6 +134,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_kill_outshouts_the_rest() {
-        assert_eq!([state(true, false), state(false, false), state(true, true), state(false, true)], ["on", "not enabled", "KILLED", "KILLED"]);
+        assert_eq!(
+            [state(true, false), state(false, false), state(true, true), state(false, true)],
+            ["on", "not enabled", "KILLED", "KILLED"]
+        );
     }
 }

@@ -65,7 +65,9 @@ pub(super) fn in_words(value: &Value) -> String {
         Value::Null => "nothing".to_owned(),
         Value::String(text) => text.clone(),
         // 1.0 is 1 for a person.
-        Value::Number(number) => number.as_f64().filter(|_| !number.is_i64()).map_or_else(|| number.to_string(), |number| number.to_string()),
+        Value::Number(number) => {
+            number.as_f64().filter(|_| !number.is_i64()).map_or_else(|| number.to_string(), |number| number.to_string())
+        }
         other => other.to_string(),
     };
     shortened(&plain(&text), 80)
@@ -124,7 +126,9 @@ mod tests {
 
     #[test]
     fn values_read_like_words() {
-        for (value, text) in [(json!(null), "nothing"), (json!("a\nb"), "a\u{fffd}b"), (json!(50.0), "50"), (json!(7), "7"), (json!(["a"]), "[\"a\"]")] {
+        for (value, text) in
+            [(json!(null), "nothing"), (json!("a\nb"), "a\u{fffd}b"), (json!(50.0), "50"), (json!(7), "7"), (json!(["a"]), "[\"a\"]")]
+        {
             assert_eq!(in_words(&value), text);
         }
     }

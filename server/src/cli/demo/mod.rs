@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    screen::{Row, Screen},
+    screen::{Lag, Row, Screen},
     shop::{Served, Shop},
     stage::Stage,
 };
@@ -44,17 +45,24 @@ pub(super) struct DemoArgs {
 pub(super) fn demo(args: &DemoArgs) -> Result<Said, Failure> {
     let failed = |error: std::io::Error| Failure::refused(error.to_string());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
+        // From here on a signal is waited for, so none can end the process before the stage is gone.
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut screen = Screen::of_stdout();
         let stage = Stage::start().await?;
         let outcome = tokio::select! {
             outcome = play(args, &stage, &mut screen) => outcome,
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| "stopped\n".to_owned()).map_err(failed),
+            _ = interrupt.recv() => Ok("stopped\n".to_owned()),
+            _ = terminate.recv() => Ok("stopped\n".to_owned()),
         };
         screen.wipe();
         stage.end().await;
         outcome.map(Said::out)
-    })
+    });
+    // A question that was under way may take its time; its answer is not wanted any more.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// What a write answered, as much as is shown.
@@ -76,7 +84,13 @@ struct Play<'a> {
 async fn play(args: &DemoArgs, stage: &Stage, screen: &mut Screen) -> Result<String, Failure> {
     screen.line(&format!("A service at {}, on a file that is gone when this ends.", stage.address));
     let operator = Client::new(&stage.address, &stage.token)?;
-    send(&operator, "PUT", &format!("/api/v1/projects/default/flags/{FLAG}"), json!({"story": "US-123", "description": "The new checkout"})).await?;
+    send(
+        &operator,
+        "PUT",
+        &format!("/api/v1/projects/default/flags/{FLAG}"),
+        json!({"story": "US-123", "description": "The new checkout"}),
+    )
+    .await?;
     let shop = Shop::open(&stage.address, &stage.sdk_key, args.users).await?;
     let users = counted(u64::from(args.users), "user");
     screen.line(&format!("A shop of {users}, two instances on the SDK. {FLAG} is raised in staging over HTTP:\n"));
@@ -90,10 +104,10 @@ async fn play(args: &DemoArgs, stage: &Stage, screen: &mut Screen) -> Result<Str
 
 impl Play<'_> {
     async fn all_steps(&mut self) -> Result<String, Failure> {
-        let mut slowest = Duration::ZERO;
+        let mut slowest = Lag::default();
         for percentage in STEPS {
             let row = self.step(&format!("{percentage} %"), "PATCH", "rollout", json!({"percentage": percentage})).await?;
-            slowest = slowest.max(row.after_answer);
+            slowest = slowest.max(row.lag);
             if row.dropped > 0 {
                 return Err(Failure::refused(format!("{} who were served before are not any more", counted(row.dropped, "user"))));
             }
@@ -107,11 +121,10 @@ impl Play<'_> {
         if self.served != before {
             return Err(Failure::refused("after the revive it is not the same users as before the kill"));
         }
-        slowest = slowest.max(killed.after_answer).max(revived.after_answer);
-        let slowest = screen::milliseconds(slowest);
+        slowest = slowest.max(killed.lag).max(revived.lag);
         Ok(format!(
             "\nNobody was dropped while it rose, the kill reached everybody, the revive brought the same users back, and\n\
-             the last instance served every change within {slowest} of its answer.\n"
+             the last instance served every change {slowest}, at the latest.\n"
         ))
     }
 
@@ -128,7 +141,7 @@ impl Play<'_> {
             kept: now.both(&self.served),
             dropped: self.served.count().saturating_sub(now.both(&self.served)),
             revision,
-            after_answer: arrived.saturating_duration_since(answered),
+            lag: Lag::between(answered, arrived),
         };
         self.served = now;
         self.screen.row(&row);

@@ -1,8 +1,9 @@
 //! What a demo shows: a row a step, and on a terminal the shop at work in between.
 
 use std::{
+    fmt,
     io::{self, IsTerminal, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::shop::Traffic;
@@ -21,8 +22,35 @@ pub(super) struct Row {
     /// Served before and not now.
     pub(super) dropped: u64,
     pub(super) revision: u64,
-    /// From the write's answer until the last instance served it.
-    pub(super) after_answer: Duration,
+    pub(super) lag: Lag,
+}
+
+/// From a write's answer until the last instance served it, in microseconds. Often it is below zero: the news is on its
+/// way to the instances while the answer is on its way to the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Lag(i64);
+
+impl Lag {
+    pub(super) fn between(answered: Instant, served: Instant) -> Self {
+        let microseconds = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let after = microseconds(served.saturating_duration_since(answered));
+        Self(after.saturating_sub(microseconds(answered.saturating_duration_since(served))))
+    }
+}
+
+/// Earlier than any.
+impl Default for Lag {
+    fn default() -> Self {
+        Self(i64::MIN)
+    }
+}
+
+impl fmt::Display for Lag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let microseconds = self.0.unsigned_abs();
+        let side = if self.0 < 0 { "before" } else { "after" };
+        write!(formatter, "{}.{} ms {side} the answer", microseconds / 1_000, microseconds % 1_000 / 100)
+    }
 }
 
 /// The standard output.
@@ -75,13 +103,12 @@ impl Screen {
 }
 
 fn row_in_words(row: &Row) -> String {
-    let Row { asked, revision, .. } = row;
+    let Row { asked, revision, lag, .. } = row;
     let share = format!("{} %", percent(row.served, row.users));
     let (served, kept) = (grouped(row.served), grouped(row.kept));
     // A kill drops everybody: that is no fault to be counted.
     let dropped = if asked == "kill" { "all".to_owned() } else { grouped(row.dropped) };
-    let when = milliseconds(row.after_answer);
-    format!("{asked:<8} {} {share:>9} {served:>9} {kept:>8} {dropped:>8} {revision:>9}  {when} after the answer", bar(row.served, row.users))
+    format!("{asked:<8} {} {share:>9} {served:>9} {kept:>8} {dropped:>8} {revision:>9}  {lag}", bar(row.served, row.users))
 }
 
 fn live_in_words(asked: &str, traffic: &Traffic, elapsed: Duration) -> String {
@@ -103,18 +130,13 @@ fn bar(part: u64, whole: u64) -> String {
     (0..BAR).map(|place| if place < full { '█' } else { '░' }).collect()
 }
 
-pub(super) fn milliseconds(time: Duration) -> String {
-    let microseconds = time.as_micros();
-    format!("{}.{} ms", microseconds / 1_000, microseconds % 1_000 / 100)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn row(asked: &str) -> Row {
-        let after_answer = Duration::from_micros(1_290);
-        Row { asked: asked.to_owned(), served: 10_043, users: 100_000, kept: 1_003, dropped: 0, revision: 5, after_answer }
+        let lag = Lag(1_290);
+        Row { asked: asked.to_owned(), served: 10_043, users: 100_000, kept: 1_003, dropped: 0, revision: 5, lag }
     }
 
     #[test]
@@ -122,6 +144,15 @@ mod tests {
         let line = row_in_words(&row("10 %"));
         assert_eq!(line, "10 %     ██░░░░░░░░░░░░░░░░░░  10.043 %    10,043    1,003        0         5  1.2 ms after the answer");
         assert!(row_in_words(&Row { dropped: 100_000, ..row("kill") }).contains(" all "));
+    }
+
+    #[test]
+    fn a_lag_tells_on_which_side_of_the_answer_it_lies() {
+        let answered = Instant::now();
+        let later = answered + Duration::from_micros(2_340);
+        assert_eq!(Lag::between(answered, later).to_string(), "2.3 ms after the answer");
+        assert_eq!(Lag::between(later, answered).to_string(), "2.3 ms before the answer");
+        assert_eq!(Lag::default().max(Lag::between(later, answered)), Lag(-2_340));
     }
 
     #[test]
