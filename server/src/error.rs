@@ -247,6 +247,8 @@ pub async fn render(request: Request, next: Next) -> Response {
     let error = match response.extensions().get::<Error>() {
         Some(error) => error.clone(),
         None if !status.is_client_error() && !status.is_server_error() => return response,
+        // Said on purpose, as by a node that drains: what breaks is 500.
+        None if status == StatusCode::SERVICE_UNAVAILABLE => return response,
         None if response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/")) => {
             return response;
         }

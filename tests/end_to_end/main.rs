@@ -10,5 +10,11 @@
     clippy::cast_possible_wrap
 )]
 
+mod access;
+mod bad_input;
+mod bad_targetings;
+mod bounds;
+mod flags;
 mod main_job;
 mod network;
+mod prerequisites;

@@ -118,6 +118,26 @@ impl Actor {
         self.patch(&format!("flags/{flag}/rollout"), &body).await
     }
 
+    /// Creates a cohort with these units.
+    ///
+    /// # Panics
+    /// When the service says anything but 201 and 200.
+    pub async fn create_cohort(&self, cohort: &str, units: &[&str]) -> Answer {
+        self.put(&format!("cohorts/{cohort}"), &json!({})).await.expect(201);
+        self.put_members(cohort, &units.join("\n")).await.expect(200)
+    }
+
+    /// Replaces a cohort's list: one unit a line.
+    pub async fn put_members(&self, cohort: &str, lines: &str) -> Answer {
+        let request = self.request(Method::PUT, &format!("cohorts/{cohort}/members"));
+        request.body("text/plain", lines.to_owned()).send().await
+    }
+
+    /// Replaces the flag's targeting here; the reason is given, as a protected environment wants it.
+    pub async fn put_targeting(&self, flag: &str, targeting: Value) -> Answer {
+        self.put(&format!("flags/{flag}?reason=an%20end-to-end%20test"), &targeting).await
+    }
+
     /// Kills the flag here.
     pub async fn kill(&self, flag: &str) -> Answer {
         self.post(&format!("flags/{flag}/kill"), &json!({})).await
@@ -134,6 +154,27 @@ impl Actor {
     /// When the service says anything but 200.
     pub async fn targeting(&self, flag: &str) -> Answer {
         self.get(&format!("flags/{flag}")).await.expect(200)
+    }
+
+    /// Everything that a write may change here, as the service tells it: what is compared when nothing was to change.
+    ///
+    /// # Panics
+    /// When the service does not tell.
+    pub async fn everything(&self) -> Vec<String> {
+        let project = "/api/v1/projects/default";
+        let mut told = Vec::new();
+        for path in [
+            format!("{project}/environments"),
+            format!("{project}/flags?limit=1000"),
+            format!("{project}/flags?limit=1000&archived=true"),
+            "flags?limit=1000".to_owned(),
+            "cohorts?limit=1000".to_owned(),
+            "keys".to_owned(),
+            "changes?limit=1000".to_owned(),
+        ] {
+            told.push(self.get(&path).await.expect(200).text);
+        }
+        told
     }
 
     /// The number of the environment's last change that is served.

@@ -48,6 +48,27 @@ impl Answer {
         self
     }
 
+    /// This, when it is a problem (RFC 9457) of this status, with faults at exactly these pointers, whose text has
+    /// `told` in it, and whose request id is the one in the headers.
+    ///
+    /// # Panics
+    /// With the whole answer when it is not.
+    #[track_caller]
+    pub fn refused(self, status: u16, pointers: &[&str], told: &str) -> Answer {
+        let answer = self.expect(status);
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{}: {}", answer.asked, answer.text);
+        assert_eq!(answer.json["status"], status, "{}: {}", answer.asked, answer.text);
+        assert_eq!(answer.pointers(), pointers, "{}: {}", answer.asked, answer.text);
+        assert_eq!(answer.json["request_id"], answer.header("x-request-id"), "{}: {}", answer.asked, answer.text);
+        let said: Vec<&str> = ["/detail".to_owned()]
+            .into_iter()
+            .chain((0..pointers.len()).map(|index| format!("/errors/{index}/detail")))
+            .filter_map(|at| answer.json.pointer(&at)?.as_str())
+            .collect();
+        assert!(said.iter().any(|text| text.contains(told)), "{}: {told:?} is not told in {}", answer.asked, answer.text);
+        answer
+    }
+
     /// The JSON pointers that a problem names, in its order.
     pub fn pointers(&self) -> Vec<&str> {
         let errors = self.json["errors"].as_array();

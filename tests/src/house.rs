@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::Connection;
 use storyflag_server::Server;
 use storyflag_server::auth::{Role, TOKEN_LIFE, Tokens};
 use storyflag_server::config::Config;
@@ -136,6 +137,36 @@ impl House {
     /// Issues tokens as the service does.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// The key that signs tokens, as it stands in the database: its id, and the private key as PEM. For forging tokens
+    /// that only somebody inside could.
+    ///
+    /// # Panics
+    /// When the database does not tell.
+    pub async fn signing_key(&self) -> (String, String) {
+        const KEY: &str = "select id, private_key from signing_keys order by created_at limit 1";
+        match self.backend {
+            Backend::Sqlite => {
+                let mut connection = sqlx::SqliteConnection::connect(&self.database).await.unwrap();
+                sqlx::query_as(KEY).fetch_one(&mut connection).await.unwrap()
+            }
+            Backend::Postgres => {
+                let mut connection = sqlx::PgConnection::connect(&self.database).await.unwrap();
+                sqlx::query_as(KEY).fetch_one(&mut connection).await.unwrap()
+            }
+        }
+    }
+
+    /// Stops the first node and starts another in its place, on the same database.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub async fn restart(&mut self) {
+        self.nodes.remove(0).stop().await;
+        let (node, tokens, _) = Node::start(self.config()).await;
+        self.tokens = tokens;
+        self.nodes.insert(0, node);
     }
 
     /// The SDK key of an environment that the first start made.

@@ -187,7 +187,36 @@ impl WriteParams {
             take_over: self.take_over || body.take_over == Some(true),
             dry_run: self.dry_run,
             if_match: if_match(headers)?,
+            told_version: None,
         })
+    }
+}
+
+/// What a GET tells of a thing, and a PUT of it may tell again: it is no way to change it.
+#[derive(Debug, Default)]
+pub struct Told {
+    key: Option<String>,
+    version: Option<i64>,
+}
+
+impl Told {
+    /// Reads it from among an object's fields; what `others` hold does not matter.
+    pub fn read(fields: &mut Fields<'_>, others: &[&'static str]) -> Self {
+        for other in others {
+            let _: Option<Value> = fields.optional(other);
+        }
+        Self { key: fields.optional("key"), version: fields.optional("version") }
+    }
+
+    /// The same write, which now also wants this to be so.
+    ///
+    /// # Errors
+    /// 422 for a body that is about another key.
+    pub fn holds(self, key: &str, ask: Ask) -> Result<Ask, Error> {
+        if let Some(told) = self.key.filter(|told| told != key) {
+            return Err(Error::invalid("/key", format!("is {told:?}, but the path says {key:?}, and keys do not change")));
+        }
+        Ok(Ask { told_version: self.version, ..ask })
     }
 }
 

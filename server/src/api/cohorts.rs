@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     InEnvironment, Page,
-    body::{Answer, At, Body, Params, WriteFields, WriteParams},
+    body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
     fields::{Fields, FromJson},
     forms::ConditionForm,
     next_after,
@@ -79,16 +79,19 @@ pub struct CohortBody {
     #[serde(rename = "if")]
     #[schema(value_type = Option<Vec<ConditionForm>>)]
     conditions: Option<Vec<Condition>>,
+    #[schema(ignore)]
+    told: Told,
 }
 
 impl FromJson for CohortBody {
     fn from_json(value: &Value, at: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let mut fields = Fields::of(value, at, faults)?;
-        let body = Self { description: fields.optional("description"), unit: fields.optional("unit"), conditions: fields.optional("if") };
-        // What a GET told may be PUT back; these are not for a PUT to change.
-        for told in ["key", "members", "version", "updated_at"] {
-            let _: Option<Value> = fields.optional(told);
-        }
+        let body = Self {
+            description: fields.optional("description"),
+            unit: fields.optional("unit"),
+            conditions: fields.optional("if"),
+            told: Told::read(&mut fields, &["members", "updated_at"]),
+        };
         fields.end();
         Some(body)
     }
@@ -142,7 +145,7 @@ pub async fn put_cohort(
     Body(body): Body<CohortBody>,
 ) -> Result<Response, Error> {
     let dry_run = params.dry_run;
-    let ask = params.ask(caller, WriteFields::default(), &headers)?;
+    let ask = body.told.holds(&at.cohort, params.ask(caller, WriteFields::default(), &headers)?)?;
     let place = app.place(&ask.caller, &at.project, &at.environment).await?;
     let definition = CohortDefinition {
         description: body.description.unwrap_or_default(),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     InEnvironment, InProject,
-    body::{Answer, At, Body, Params, WriteFields, WriteParams},
+    body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
     fields::{Fields, FromJson},
     problems::{ReadProblems, WriteProblems},
     time, writes,
@@ -59,6 +59,8 @@ pub struct EnvironmentBody {
     pub protected: Option<bool>,
     /// What bounds manual changes while it is protected.
     pub settings: Option<Settings>,
+    #[schema(ignore)]
+    told: Told,
 }
 
 impl FromJson for Settings {
@@ -85,11 +87,12 @@ impl FromJson for Settings {
 impl FromJson for EnvironmentBody {
     fn from_json(value: &Value, at: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let mut fields = Fields::of(value, at, faults)?;
-        let body = Self { name: fields.optional("name"), protected: fields.optional("protected"), settings: fields.optional("settings") };
-        // What a GET told may be PUT back; these are not for a PUT to change.
-        for told in ["key", "revision", "identity", "flags", "changed_at", "version"] {
-            let _: Option<Value> = fields.optional(told);
-        }
+        let body = Self {
+            name: fields.optional("name"),
+            protected: fields.optional("protected"),
+            settings: fields.optional("settings"),
+            told: Told::read(&mut fields, &["revision", "identity", "flags", "changed_at"]),
+        };
         fields.end();
         Some(body)
     }
@@ -135,7 +138,7 @@ pub async fn put_environment(
     Body(body): Body<EnvironmentBody>,
 ) -> Result<Response, Error> {
     let dry_run = params.dry_run;
-    let ask = params.ask(caller, WriteFields::default(), &headers)?;
+    let ask = body.told.holds(&at.environment, params.ask(caller, WriteFields::default(), &headers)?)?;
     let definition = EnvironmentDefinition { name: body.name, protected: body.protected, settings: body.settings };
     let done = app.put_environment(&ask, &at.project, &at.environment, definition).await?;
     Ok(writes::answer(dry_run, done, |_| None, view, |row| Some(row.version)))

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     InProject,
-    body::{Answer, At, Body, Params, WriteFields, WriteParams},
+    body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
     fields::{Fields, FromJson},
     next_after,
     problems::{ReadProblems, WriteProblems},
@@ -124,6 +124,8 @@ pub struct FlagBody {
     pub seed: Option<String>,
     /// Whether browsers and phones may see it.
     pub client: Option<bool>,
+    #[schema(ignore)]
+    told: Told,
 }
 
 impl FromJson for FlagBody {
@@ -139,11 +141,8 @@ impl FromJson for FlagBody {
             owner: fields.optional("owner"),
             seed: fields.optional("seed"),
             client: fields.optional("client"),
+            told: Told::read(&mut fields, &["archived_at", "created_at", "updated_at"]),
         };
-        // What a GET told may be PUT back; these are not for a PUT to change.
-        for told in ["key", "archived_at", "version", "created_at", "updated_at"] {
-            let _: Option<Value> = fields.optional(told);
-        }
         fields.end();
         Some(body)
     }
@@ -203,7 +202,7 @@ pub async fn put_flag(
     Body(body): Body<FlagBody>,
 ) -> Result<Response, Error> {
     let dry_run = params.dry_run;
-    let ask = params.ask(caller, WriteFields::default(), &headers)?;
+    let ask = body.told.holds(&at.flag, params.ask(caller, WriteFields::default(), &headers)?)?;
     let definition = FlagDefinition {
         story: body.story.unwrap_or_default(),
         description: body.description.unwrap_or_default(),

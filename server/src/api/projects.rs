@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     InProject, Page,
-    body::{Answer, At, Body, Params, WriteFields, WriteParams},
+    body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
     fields::{Fields, FromJson},
     next_after,
     problems::{ReadProblems, WriteProblems},
@@ -42,16 +42,16 @@ pub struct ProjectList {
 pub struct ProjectBody {
     /// Its name; the key unless given.
     pub name: Option<String>,
+    #[schema(ignore)]
+    told: Told,
 }
 
 impl FromJson for ProjectBody {
     fn from_json(value: &Value, at: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let mut fields = Fields::of(value, at, faults)?;
-        let name = fields.optional("name");
-        // What a GET told may be PUT back.
-        let _: (Option<String>, Option<String>) = (fields.optional("key"), fields.optional("created_at"));
+        let body = Self { name: fields.optional("name"), told: Told::read(&mut fields, &["created_at"]) };
         fields.end();
-        Some(Self { name })
+        Some(body)
     }
 }
 
@@ -85,7 +85,7 @@ pub async fn put_project(
     Body(body): Body<ProjectBody>,
 ) -> Result<Response, Error> {
     let dry_run = params.dry_run;
-    let ask = params.ask(caller, WriteFields::default(), &headers)?;
+    let ask = body.told.holds(&at.project, params.ask(caller, WriteFields::default(), &headers)?)?;
     let done = app.put_project(&ask, &at.project, body.name).await?;
     Ok(writes::answer(dry_run, done, |_| None, view, |_| None))
 }

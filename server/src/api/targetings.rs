@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     InEnvironment, Page,
-    body::{Answer, At, Body, Params, WriteFields, WriteParams},
+    body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
     fields::{Fields, FromJson},
     forms::{PrerequisiteForm, RolloutForm, RuleForm},
     next_after,
@@ -141,9 +141,9 @@ pub struct TargetingBody {
     /// As a GET told it; a PUT does not kill or revive.
     killed: Option<bool>,
     /// As a GET told it.
-    version: Option<i64>,
-    /// As a GET told it.
     revision: Option<i64>,
+    #[schema(ignore)]
+    told: Told,
 }
 
 impl TargetingBody {
@@ -157,7 +157,6 @@ impl TargetingBody {
             rules: self.rules.unwrap_or_default(),
             rollout: self.rollout,
             killed: self.killed,
-            version: self.version,
             revision: self.revision,
         }
     }
@@ -175,13 +174,9 @@ impl FromJson for TargetingBody {
             rules: fields.optional("rules"),
             rollout: fields.optional("rollout"),
             killed: fields.optional("killed"),
-            version: fields.optional("version"),
             revision: fields.optional("revision"),
+            told: Told::read(&mut fields, &["updated_at", "updated_by", "instances", "warnings"]),
         };
-        // What a GET told may be PUT back; these are not for a PUT to change.
-        for told in ["key", "updated_at", "updated_by", "instances", "warnings"] {
-            let _: Option<Value> = fields.optional(told);
-        }
         fields.end();
         Some(body)
     }
@@ -283,10 +278,11 @@ pub async fn put_targeting(
     At(at): At<TargetingPath>,
     Params(params): Params<WriteParams>,
     headers: HeaderMap,
-    Body(body): Body<TargetingBody>,
+    Body(mut body): Body<TargetingBody>,
 ) -> Result<Response, Error> {
     let dry_run = params.dry_run;
-    let ask = params.ask(caller, WriteFields::default(), &headers)?;
+    let told = std::mem::take(&mut body.told);
+    let ask = told.holds(&at.flag, params.ask(caller, WriteFields::default(), &headers)?)?;
     let place = app.place(&ask.caller, &at.project, &at.environment).await?;
     let done = app.put_targeting(&ask, &place, &at.flag, body.definition()).await?;
     Ok(answer(&app, place.environment.id, dry_run, done).await)

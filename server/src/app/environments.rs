@@ -44,8 +44,10 @@ impl Settings {
         if to <= from {
             return true;
         }
-        let most = if from == Percentage::ZERO { self.max_first_percentage } else { from.percent() * self.max_factor };
-        to.percent() <= most
+        // In millionths, where ten times 0.57 % is 5.7 %, and with room for what binary fractions of a factor lose.
+        let millionths = |percentage: Percentage| f64::from(percentage.millionths());
+        let most = if from == Percentage::ZERO { self.max_first_percentage * 10_000.0 } else { millionths(from) * self.max_factor };
+        millionths(to) <= most + 1e-6
     }
 }
 
@@ -142,16 +144,10 @@ impl App {
         let new = NewEnvironment { project: project.id, key, name: &name, protected, options: &options, at: write.now };
         let id = write.tx.insert_environment(&new).await?;
         let flags = write.tx.list_live_flags(project.id).await?;
-        if flags.is_empty() {
-            // Nothing is served yet, so there is no revision to make.
-            let rows = write.tx.list_environments(project.id).await?;
-            let after = rows.into_iter().find(|row| row.id == id).ok_or_else(|| Error::internal("a new environment is not there"))?;
-            write.audit(project.id, Some(id), "environment", key, Some(audit_of(&after)));
-            write.commit().await?;
-            self.announce_settings(ask).await;
-            return Ok(Done { before: None, after, revision: None, changed: true, warnings: Vec::new() });
+        // Where nothing is served yet there is no revision to make.
+        if !flags.is_empty() {
+            write.lock(id).await?;
         }
-        let after = write.lock(id).await?;
         let mut rows = Vec::with_capacity(flags.len());
         for flag in &flags {
             let item = encode(&born(flag)?)?;
@@ -167,6 +163,9 @@ impl App {
             });
         }
         write.tx.insert_targetings(&rows).await?;
+        write.settle().await?;
+        let rows = write.tx.list_environments(project.id).await?;
+        let after = rows.into_iter().find(|row| row.id == id).ok_or_else(|| Error::internal("a new environment is not there"))?;
         write.audit(project.id, Some(id), "environment", key, Some(audit_of(&after)));
         let revision = write.commit().await?;
         self.announce_settings(ask).await;
@@ -189,4 +188,22 @@ fn audit_of(row: &EnvironmentRow) -> String {
 /// The wire text of a flag: from here on it is never encoded again.
 pub(super) fn encode(item: &FlagItem) -> Result<String, Error> {
     serde_json::to_string(item).map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_times_as_much_is_exactly_that_for_every_percentage() {
+        let settings = Settings::default();
+        let of = |millionths| Percentage::from_millionths(millionths).unwrap();
+        for from in 1..100_000 {
+            assert!(settings.allow(of(from), of(from * 10)), "{from} millionths");
+            assert!(!settings.allow(of(from), of(from * 10 + 1)), "{from} millionths");
+        }
+        for (from, to, allowed) in [(0, 10_000, true), (0, 10_001, false), (500_000, 1_000_000, true), (1_000_000, 0, true)] {
+            assert_eq!(settings.allow(of(from), of(to)), allowed, "from {from} to {to}");
+        }
+    }
 }

@@ -209,7 +209,6 @@ impl App {
 
     async fn create_flag(&self, mut write: Write<'_>, ask: &Ask, wanted: FlagRow) -> Result<Done<FlagRow>, Error> {
         let item = born(&wanted)?;
-        refuse(check_flag(&item))?;
         let id = write.tx.insert_flag(&wanted).await?;
         let text = encode(&item)?;
         for environment in write.tx.list_environments(wanted.project).await? {
@@ -244,7 +243,6 @@ impl App {
             write.undo().await?;
             return Ok(Done { before: Some(before.clone()), after: before, revision: None, changed: false, warnings: Vec::new() });
         }
-        refuse(check_flag(&born(&wanted)?))?;
         let variants = variants_of(&wanted)?;
         if variants_of(&before)? != variants || before.client != wanted.client {
             let gone: BTreeSet<String> = variants_of(&before)?.into_keys().filter(|name| !variants.contains_key(name)).collect();
@@ -377,8 +375,7 @@ fn row_of(project: &ProjectRow, key: &str, definition: FlagDefinition, before: O
     if seed.is_empty() {
         faults.push(Fault { pointer: "/seed".to_owned(), detail: "is empty; leave it out for the key".to_owned() });
     }
-    refuse(faults)?;
-    Ok(FlagRow {
+    let row = FlagRow {
         id: before.map_or(0, |row| row.id),
         project: project.id,
         key: key.to_owned(),
@@ -395,7 +392,13 @@ fn row_of(project: &ProjectRow, key: &str, definition: FlagDefinition, before: O
         version: before.map_or(1, |row| row.version),
         created_at: before.map_or(now, |row| row.created_at),
         updated_at: now,
-    })
+    };
+    // What no SDK could serve; what was found to be missing above is not found again.
+    let unservable = check_flag(&born(&row)?).into_iter().filter(|fault| !fault.pointer.starts_with("/rollout"));
+    let known: Vec<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+    faults.extend(unservable.filter(|fault| !known.contains(&fault.pointer)));
+    refuse(faults)?;
+    Ok(row)
 }
 
 fn same_content(left: &FlagRow, right: &FlagRow) -> bool {

@@ -13,7 +13,7 @@ impl App {
     /// 403, 404; the database away.
     pub async fn kill(&self, ask: &Ask, place: &Place, flag: &str) -> Result<Done<TargetingState>, Error> {
         // A kill wins every race: it is not held back by a version that somebody else has just replaced.
-        let ask = Ask { if_match: None, ..ask.clone() };
+        let ask = Ask { if_match: None, told_version: None, ..ask.clone() };
         self.change(&ask, place, flag, |state| Ok(FlagItem { killed: true, ..state.item.clone() })).await
     }
 

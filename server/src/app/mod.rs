@@ -67,6 +67,8 @@ pub struct Ask {
     pub dry_run: bool,
     /// The `ETag`s that may be replaced; `None` for any.
     pub if_match: Option<Vec<String>>,
+    /// The version that a PUT tells of, as a GET told it: accepted where it is so.
+    pub told_version: Option<i64>,
 }
 
 /// An environment and its project.
@@ -97,14 +99,17 @@ impl Ask {
     /// Whether a version may be replaced.
     ///
     /// # Errors
-    /// 412, with the version that stands.
+    /// 412, or 422 for a body that tells of another, with the version that stands.
     pub(crate) fn matches(&self, version: i64) -> Result<(), Error> {
         let present = format!("\"{version}\"");
         match &self.if_match {
             Some(tags) if !tags.iter().any(|tag| tag == "*" || *tag == present) => {
                 Err(Error::StaleVersion { given: tags.join(", "), present })
             }
-            _ => Ok(()),
+            _ => match self.told_version.filter(|told| *told != version) {
+                Some(told) => Err(Error::invalid("/version", format!("is {told}, but version {version} stands: read it again"))),
+                None => Ok(()),
+            },
         }
     }
 

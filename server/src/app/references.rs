@@ -7,11 +7,11 @@ use storyflag_evaluation::{Fault, FlagItem, Test};
 use super::flags::decode;
 use crate::{error::Error, store::Tx};
 
-/// How far a chain of prerequisites is followed before it counts as endless.
+/// As many prerequisites behind one another as SDKs follow.
 const LONGEST_CHAIN: usize = 16;
 
 /// What a flag's targeting names and is not there: cohorts, prerequisites and their variants; and cycles.
-pub(super) async fn check(tx: &mut Tx, environment: i64, item: &FlagItem) -> Result<Vec<Fault>, Error> {
+pub(super) async fn check(tx: &mut Tx, environment: i64, before: &FlagItem, item: &FlagItem) -> Result<Vec<Fault>, Error> {
     let mut faults = Vec::new();
     let mut known: BTreeMap<String, bool> = BTreeMap::new();
     for (pointer, cohort) in cohorts_named(item) {
@@ -24,7 +24,7 @@ pub(super) async fn check(tx: &mut Tx, environment: i64, item: &FlagItem) -> Res
             faults.push(Fault { pointer, detail: format!("there is no cohort {cohort:?} in this environment") });
         }
     }
-    check_prerequisites(tx, environment, item, &mut faults).await?;
+    check_prerequisites(tx, environment, before, item, &mut faults).await?;
     Ok(faults)
 }
 
@@ -39,7 +39,13 @@ fn cohorts_named(item: &FlagItem) -> impl Iterator<Item = (String, &str)> {
     in_rollout.chain(in_rules)
 }
 
-async fn check_prerequisites(tx: &mut Tx, environment: i64, item: &FlagItem, faults: &mut Vec<Fault>) -> Result<(), Error> {
+async fn check_prerequisites(
+    tx: &mut Tx,
+    environment: i64,
+    before: &FlagItem,
+    item: &FlagItem,
+    faults: &mut Vec<Fault>,
+) -> Result<(), Error> {
     let wanted: Vec<String> = item.prerequisites.iter().map(|one| one.flag.clone()).collect();
     if wanted.is_empty() {
         return Ok(());
@@ -59,27 +65,53 @@ async fn check_prerequisites(tx: &mut Tx, environment: i64, item: &FlagItem, fau
             }
         }
     }
-    // Breadth first: each level is one query.
-    let (mut level, mut seen) = (direct, BTreeSet::from([item.key.clone()]));
-    for depth in 0.. {
-        let next: BTreeSet<String> = level.values().flat_map(|one| one.prerequisites.iter().map(|one| one.flag.clone())).collect();
-        if next.contains(&item.key) {
-            let detail = format!("leads back to {:?} itself: prerequisites make no circle", item.key);
-            faults.push(Fault { pointer: "/prerequisites".to_owned(), detail });
-            return Ok(());
-        }
-        let next: Vec<String> = next.into_iter().filter(|key| seen.insert(key.clone())).collect();
-        if next.is_empty() {
-            return Ok(());
-        }
-        if depth >= LONGEST_CHAIN {
-            let detail = format!("is a chain of more than {LONGEST_CHAIN} flags: SDKs follow no longer one");
-            faults.push(Fault { pointer: "/prerequisites".to_owned(), detail });
-            return Ok(());
-        }
-        level = items(tx, environment, &next).await?;
+    if item.prerequisites != before.prerequisites {
+        faults.extend(check_chain(tx, environment, item).await?);
     }
     Ok(())
+}
+
+/// Prerequisites make no circle, and no chain through this flag is longer than SDKs follow: what it needs, and who needs it.
+async fn check_chain(tx: &mut Tx, environment: i64, item: &FlagItem) -> Result<Option<Fault>, Error> {
+    let fault = |detail: String| Some(Fault { pointer: "/prerequisites".to_owned(), detail });
+    let mut needs: Edges = BTreeMap::new();
+    for (key, text) in tx.list_flag_items(environment).await? {
+        if key != item.key && !text.contains("\"prerequisites\":[]") {
+            needs.insert(key, decode(&text)?.prerequisites.into_iter().map(|one| one.flag).collect());
+        }
+    }
+    needs.insert(item.key.clone(), item.prerequisites.iter().map(|one| one.flag.clone()).collect());
+    let mut needed_by: Edges = BTreeMap::new();
+    for (key, others) in &needs {
+        for other in others {
+            needed_by.entry(other.clone()).or_default().insert(key.clone());
+        }
+    }
+    let (Some(below), Some(above)) = (longest(&item.key, &needs), longest(&item.key, &needed_by)) else {
+        return Ok(fault(format!("leads back to {:?} itself: prerequisites make no circle", item.key)));
+    };
+    if below.saturating_add(above) <= LONGEST_CHAIN {
+        return Ok(None);
+    }
+    Ok(fault(format!("makes a chain of more than {LONGEST_CHAIN} prerequisites: SDKs follow no longer one")))
+}
+
+type Edges = BTreeMap<String, BTreeSet<String>>;
+
+/// How many steps the longest way from a key takes, beyond [`LONGEST_CHAIN`] one too many; `None` when it comes back.
+fn longest(from: &str, edges: &Edges) -> Option<usize> {
+    let mut level = BTreeSet::from([from]);
+    for steps in 0..=LONGEST_CHAIN {
+        // A key may be on several levels: the last one counts.
+        level = level.iter().filter_map(|key| edges.get(*key)).flatten().map(String::as_str).collect();
+        if level.contains(from) {
+            return None;
+        }
+        if level.is_empty() {
+            return Some(steps);
+        }
+    }
+    Some(LONGEST_CHAIN.saturating_add(1))
 }
 
 async fn items(tx: &mut Tx, environment: i64, keys: &[String]) -> Result<BTreeMap<String, FlagItem>, Error> {
@@ -120,4 +152,23 @@ async fn flags_where(tx: &mut Tx, environment: i64, word: &str, names: impl Fn(&
     }
     found.sort_unstable();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edges(of: &[(&str, &[&str])]) -> Edges {
+        of.iter().map(|(key, others)| ((*key).to_owned(), others.iter().map(|&other| other.to_owned()).collect())).collect()
+    }
+
+    #[test]
+    fn the_longest_way_counts_and_a_circle_has_none() {
+        let shortcut = edges(&[("a", &["b", "d"]), ("b", &["c"]), ("c", &["d"])]);
+        assert_eq!((longest("a", &shortcut), longest("c", &shortcut), longest("d", &shortcut)), (Some(3), Some(1), Some(0)));
+        assert_eq!(longest("a", &edges(&[("a", &["a"])])), None);
+        assert_eq!(longest("a", &edges(&[("a", &["b"]), ("b", &["c"]), ("c", &["a"])])), None);
+        let chain: Edges = (0..40).map(|at: u32| (at.to_string(), BTreeSet::from([(at + 1).to_string()]))).collect();
+        assert_eq!((longest("24", &chain), longest("23", &chain), longest("0", &chain)), (Some(16), Some(17), Some(17)));
+    }
 }

@@ -52,8 +52,6 @@ pub struct TargetingDefinition {
     /// As a GET told it: accepted where it is so.
     pub killed: Option<bool>,
     /// The same.
-    pub version: Option<i64>,
-    /// The same.
     pub revision: Option<i64>,
 }
 
@@ -81,8 +79,13 @@ impl App {
     pub async fn find_targeting(&self, place: &Place, flag: &str) -> Result<(TargetingState, i64), Error> {
         let row = self.store.find_targeting(place.environment.id, flag).await?;
         let state = TargetingState::of(row.ok_or_else(|| Error::no_such("flag", flag))?)?;
-        let last = self.store.history(place.environment.id, ItemKind::Flag.name(), flag, i64::MAX, 1).await?;
-        Ok((state, last.first().and_then(|change| change.revision).unwrap_or_default()))
+        Ok((state, self.made_at(place.environment.id, flag).await?))
+    }
+
+    /// The revision that made a flag's targeting what it is.
+    async fn made_at(&self, environment: i64, flag: &str) -> Result<i64, Error> {
+        let last = self.store.history(environment, ItemKind::Flag.name(), flag, i64::MAX, 1).await?;
+        Ok(last.first().and_then(|change| change.revision).unwrap_or_default())
     }
 
     /// Replaces a whole targeting, but for the kill.
@@ -96,9 +99,12 @@ impl App {
         flag: &str,
         definition: TargetingDefinition,
     ) -> Result<Done<TargetingState>, Error> {
-        let (_, revision) = self.find_targeting(place, flag).await?;
+        let made_at = match definition.revision {
+            Some(_) => Some(self.made_at(place.environment.id, flag).await?),
+            None => None,
+        };
         self.change(ask, place, flag, |state| {
-            told_as_it_is(state, revision, &definition)?;
+            told_as_it_is(state, &definition, made_at)?;
             let item = &state.item;
             Ok(FlagItem {
                 enabled: definition.enabled,
@@ -131,15 +137,16 @@ impl App {
         ask.matches(before.row.version)?;
         let item = edit(&before)?;
         if item == before.item {
-            let revision = write.undo().await?;
+            write.undo().await?;
+            let revision = Some(self.made_at(environment.id, flag).await?);
             let warnings = warnings(&item);
             return Ok(Done { before: Some(before.clone()), after: before, revision, changed: false, warnings });
         }
         if !is_safe(&before.item, &item) {
-            may_go_forward(ask, &place.project.key, &environment, &before.item, &item)?;
-            let mut faults = check_bounds(&item);
+            let mut faults = may_go_forward(ask, &place.project.key, &environment, &before.item, &item)?;
+            faults.extend(check_bounds(&item));
             faults.extend(check_flag(&item));
-            faults.extend(references::check(&mut write.tx, environment.id, &item).await?);
+            faults.extend(references::check(&mut write.tx, environment.id, &before.item, &item).await?);
             refuse(faults)?;
         }
         let text = encode(&item)?;
@@ -154,19 +161,17 @@ impl App {
 }
 
 /// What a GET told may be PUT back; what is not so any more, or is not for a PUT to change, is named.
-fn told_as_it_is(state: &TargetingState, revision: i64, told: &TargetingDefinition) -> Result<(), Error> {
+fn told_as_it_is(state: &TargetingState, told: &TargetingDefinition, made_at: Option<i64>) -> Result<(), Error> {
     let mut faults = Vec::new();
     if told.killed.is_some_and(|killed| killed != state.item.killed) {
         let (word, path) = if state.item.killed { ("killed", "/revive") } else { ("not killed", "/kill") };
         let detail = format!("it is {word}, and a PUT does not change that: POST {path}");
         faults.push(Fault { pointer: "/killed".to_owned(), detail });
     }
-    if let Some(version) = told.version.filter(|version| *version != state.row.version) {
-        let detail = format!("is {version}, but version {} stands: read it again", state.row.version);
-        faults.push(Fault { pointer: "/version".to_owned(), detail });
-    }
-    if let Some(told) = told.revision.filter(|told| *told != revision) {
-        let detail = format!("is {told}, but what stands was made by revision {revision}: read it again");
+    if let (Some(revision), Some(made_at)) = (told.revision, made_at)
+        && revision != made_at
+    {
+        let detail = format!("is {revision}, but revision {made_at} made what stands: read it again");
         faults.push(Fault { pointer: "/revision".to_owned(), detail });
     }
     refuse(faults)
@@ -186,14 +191,21 @@ fn is_safe(before: &FlagItem, after: &FlagItem) -> bool {
         && after.rollout.cohorts.iter().all(|cohort| before.rollout.cohorts.contains(cohort))
 }
 
-fn may_go_forward(ask: &Ask, project: &str, environment: &EnvironmentRow, before: &FlagItem, after: &FlagItem) -> Result<(), Error> {
+/// Who may not is told so alone; what else a protected environment wants is a fault among the others.
+fn may_go_forward(
+    ask: &Ask,
+    project: &str,
+    environment: &EnvironmentRow,
+    before: &FlagItem,
+    after: &FlagItem,
+) -> Result<Vec<Fault>, Error> {
     let right = if before.killed && !after.killed { Right::Advance } else { Right::Change };
     ask.caller.may(right, project, environment)?;
-    reason_given(ask, environment)?;
+    let mut faults: Vec<Fault> = missing_reason(ask, environment).into_iter().collect();
     let (from, to) = (exposure(before), exposure(after));
     let settings = Settings::of(environment);
     if !environment.protected || ask.force || settings.allow(from, to) {
-        return Ok(());
+        return Ok(faults);
     }
     let allowed = if from == Percentage::ZERO {
         format!("at most {} % from 0", settings.max_first_percentage)
@@ -201,7 +213,8 @@ fn may_go_forward(ask: &Ask, project: &str, environment: &EnvironmentRow, before
         format!("at most {} times as much", settings.max_factor)
     };
     let detail = format!("goes from {from} to {to}; one change in a protected environment goes {allowed}, unless \"force\": true says so");
-    Err(Error::invalid("/percentage", detail))
+    faults.push(Fault { pointer: "/percentage".to_owned(), detail });
+    Ok(faults)
 }
 
 /// The percentage that counts: of a flag that is not enabled, nobody.
@@ -212,10 +225,15 @@ fn exposure(item: &FlagItem) -> Percentage {
 /// # Errors
 /// 422 where the environment wants a reason and there is none.
 pub(super) fn reason_given(ask: &Ask, environment: &EnvironmentRow) -> Result<(), Error> {
+    refuse(missing_reason(ask, environment).into_iter().collect())
+}
+
+fn missing_reason(ask: &Ask, environment: &EnvironmentRow) -> Option<Fault> {
     if !environment.protected || ask.reason.is_some() || !Settings::of(environment).reason_required {
-        return Ok(());
+        return None;
     }
-    Err(Error::invalid("/reason", format!("is missing: environment {:?} is protected, so say why", environment.key)))
+    let detail = format!("is missing: environment {:?} is protected, so say why", environment.key);
+    Some(Fault { pointer: "/reason".to_owned(), detail })
 }
 
 /// Whether a flag can serve nothing but its off variant: no percentage, cohort, rule or override.

@@ -94,11 +94,19 @@ impl<'a> Write<'a> {
         self.audits.push(Audit { project, environment, kind, key: key.to_owned(), after });
     }
 
+    /// Writes what the locked environments now hold into their rows, so that they can be read before the commit, too.
+    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+        for locked in &self.locked {
+            self.tx.settle_environment(locked.row.id, locked.digest, locked.flags, locked.item_bytes).await?;
+        }
+        Ok(())
+    }
+
     /// Writes history, makes all of it so, and tells every node; a dry run is undone here. The revision of the (last)
     /// environment, if one was locked.
     pub(super) async fn commit(mut self) -> Result<Option<i64>, Error> {
+        self.settle().await?;
         for locked in &self.locked {
-            self.tx.settle_environment(locked.row.id, locked.digest, locked.flags, locked.item_bytes).await?;
             let rows: Vec<NewChange<'_>> = locked.items.iter().map(|item| row_of(self.ask, locked, item)).collect();
             self.tx.insert_changes(&rows).await?;
         }

@@ -69,7 +69,7 @@ impl Caller {
         if self.role >= least {
             return Ok(());
         }
-        Err(Error::Forbidden(format!("a {} may not do this {}; it takes a {least}", self.role, place())))
+        Err(Error::Forbidden(format!("the role {} may not do this {}; it takes {least}", self.role, place())))
     }
 }
 
