@@ -333,7 +333,8 @@ async fn thousands_of_flags_arrive_in_one_event() {
     let service = Service::start().await;
     let mut environment = Environment::new();
     for number in 0..5_000 {
-        environment.put(&format!("US-{number}"), &crate::environment::flag(&format!("US-{number}"), 100.0));
+        let key = format!("US-{number}");
+        environment.flags.insert(key.clone(), crate::environment::flag(&key, 100.0));
     }
     let (client, _stream) = connected(&service, &environment).await;
     let view = client.for_context(user("a"));
