@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod broken_streams;
 mod disk;
 mod endpoints;
 #[path = "../support/environment.rs"]
