@@ -138,13 +138,14 @@ fn streamed() -> OpenApiRouter<AppState> {
         .layer(RequestBodyLimitLayer::new(LARGEST_STREAMED_BODY))
 }
 
-/// What SDKs call. Answered from memory; a stream has no end, so nothing here times out.
+/// What SDKs call. The time limit is for the head of an answer: a stream goes on behind its own.
 fn sdk() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(api::stream::stream_ruleset))
         .routes(routes!(api::ruleset::get_ruleset))
         .routes(routes!(api::lists::get_list))
         .routes(routes!(api::telemetry::post_telemetry))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENCE))
 }
 
 /// What operators and their programs call.

@@ -88,7 +88,7 @@ impl Server {
     /// Serves until `shutdown`; then says goodbye to every stream, finishes what is under way and lets go of the database.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
         let Self { config, state, background, .. } = self;
-        let (hub, health, store) = (state.hub.clone(), state.health.clone(), state.app.store().clone());
+        let (hub, health, telemetry, store) = (state.hub.clone(), state.health.clone(), state.telemetry.clone(), state.store.clone());
         let serving = CancellationToken::new();
         let draining = {
             let (hub, serving) = (hub.clone(), serving.clone());
@@ -102,6 +102,7 @@ impl Server {
         let router = router(state, &config.http);
         tokio::join!(draining, serve(listener, router, serving, Limits::default()));
         background.cancel();
+        telemetry.flush().await;
         store.close().await;
     }
 }
