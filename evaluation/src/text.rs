@@ -29,7 +29,7 @@ mod tests {
     fn a_difference_anywhere_is_seen_at_every_length() {
         for length in 0..40 {
             let text = "abcdefghijklmnopqrstuvwxyzabcdefghijklmn".get(..length).unwrap();
-            assert!(same(text, &text.to_owned()), "{length}");
+            assert!(same(text, &String::from(text)), "{length}");
             assert!(!same(text, &format!("{text}x")) && !same(&format!("{text}x"), text), "{length}");
             for place in 0..length {
                 let mut other = text.to_owned();

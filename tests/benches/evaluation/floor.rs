@@ -86,7 +86,7 @@ impl Flag {
             }
             Self::Rules { rules, split_seed, ends } => {
                 let app = version(&user.app);
-                let holds = |rule: &Rule| rule.countries.iter().any(|one| *one == user.country) && app >= Some(rule.at_least);
+                let holds = |rule: &Rule| rule.countries.contains(&user.country) && app >= Some(rule.at_least);
                 if !rules.iter().any(holds) {
                     return 0;
                 }
