@@ -7,6 +7,8 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 
+use crate::text::same;
+
 /// A targeting key and flat attributes.
 ///
 /// ```
@@ -88,7 +90,7 @@ impl Context {
         let found = if name == TARGETING_KEY {
             self.key.as_ref()
         } else {
-            self.attributes.iter().find(|(known, _)| &**known == name).map(|(_, value)| value)
+            self.attributes.iter().find(|(known, _)| same(known, name)).map(|(_, value)| value)
         };
         found.filter(|value| !matches!(value, Attribute::Null))
     }

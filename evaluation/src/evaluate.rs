@@ -457,6 +457,7 @@ fn test(attribute: &Attribute, operator: &CompiledOperator) -> Option<bool> {
     }
 }
 
+#[inline]
 fn test_text(text: &str, operator: &CompiledOperator) -> Option<bool> {
     match operator {
         CompiledOperator::OneOf(scalars) if scalars.has_texts => Some(scalars.texts.contain(text)),

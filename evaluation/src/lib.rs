@@ -47,6 +47,7 @@ mod model;
 mod percentage;
 mod ruleset;
 mod semver;
+mod text;
 mod value;
 
 pub use bucket::{BUCKETS, bucket, flag_seed, split_seed, unit_hash};

@@ -15,6 +15,7 @@ use crate::{
     identity::{Identity, ItemKind, item_hash},
     list::CohortList,
     model::Watch,
+    text::same,
     value::Value,
 };
 
@@ -196,7 +197,7 @@ impl Ruleset {
 
     #[inline]
     pub(crate) fn find(&self, key: &str) -> Option<&Flag> {
-        self.flags.find(hash_of(key), |flag| *flag.key == *key).map(AsRef::as_ref)
+        self.flags.find(hash_of(key), |flag| same(&flag.key, key)).map(AsRef::as_ref)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Flag> {

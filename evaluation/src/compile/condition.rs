@@ -7,6 +7,7 @@ use crate::{
     condition::{Condition, Operator, Order, Scalar, Test},
     date,
     semver::OwnedSemver,
+    text::same,
 };
 
 /// The longest regular expression, in bytes.
@@ -51,7 +52,7 @@ impl Texts {
     #[inline]
     pub(crate) fn contain(&self, text: &str) -> bool {
         if self.0.len() <= 12 {
-            return self.0.iter().any(|one| **one == *text);
+            return self.0.iter().any(|one| same(one, text));
         }
         self.0.binary_search_by(|one| (**one).cmp(text)).is_ok()
     }

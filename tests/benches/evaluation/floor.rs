@@ -18,7 +18,7 @@ pub struct User {
 pub enum Flag {
     Always(u8),
     Percentage(Percentage),
-    Cohort { seed: u64, list: HashSet<u64, FixedState>, suffix: String, rest: Percentage },
+    Cohort { seed: u64, list: Arc<List>, suffix: String, rest: Percentage },
     Rules { rules: Vec<Rule>, split_seed: u64, ends: Vec<u32> },
 }
 
@@ -35,6 +35,7 @@ pub struct Rule {
 /// The variants are numbers here: 0 is off, 1 is on, and those of a split count from 2.
 pub struct Flags(ArcSwap<Map>);
 
+pub type List = HashSet<u64, FixedState>;
 type Map = HashMap<String, Flag, FixedState>;
 
 impl Flags {
@@ -67,8 +68,8 @@ impl Percentage {
 }
 
 impl Flag {
-    pub fn cohort(key: &str, seed: u64, list: impl Iterator<Item = u64>, suffix: &str, below: u32) -> Self {
-        Self::Cohort { seed, list: list.collect(), suffix: suffix.to_owned(), rest: Percentage::new(key, below) }
+    pub fn cohort(key: &str, seed: u64, list: Arc<List>, suffix: &str, below: u32) -> Self {
+        Self::Cohort { seed, list, suffix: suffix.to_owned(), rest: Percentage::new(key, below) }
     }
 
     pub fn rules(key: &str, rules: Vec<Rule>, ends: Vec<u32>) -> Self {
@@ -86,7 +87,7 @@ impl Flag {
             }
             Self::Rules { rules, split_seed, ends } => {
                 let app = version(&user.app);
-                let holds = |rule: &Rule| rule.countries.iter().any(|one| *one == user.country) && app >= Some(rule.at_least);
+                let holds = |rule: &Rule| rule.countries.contains(&user.country) && app >= Some(rule.at_least);
                 if !rules.iter().any(holds) {
                     return 0;
                 }

@@ -38,9 +38,10 @@ impl World {
     pub fn new() -> Self {
         let users: Vec<User> = (0..USERS).map(user).collect();
         let contexts = users.iter().map(context).collect();
-        let mut pairs: Vec<Pair> = (0..MIXED).map(mixed).collect();
+        let shared = Arc::new(listed().collect());
+        let mut pairs: Vec<Pair> = (0..MIXED).map(|index| mixed(index, &shared)).collect();
         let mixed = pairs.iter().map(|pair| pair.key.clone()).collect();
-        pairs.extend([always("w1-on", 1), percentage("w2-ten", 100_000), cohort("w3-cohort"), rules("w4-rules")]);
+        pairs.extend([always("w1-on", 1), percentage("w2-ten", 100_000), cohort("w3-cohort", &shared), rules("w4-rules")]);
         let texts: Vec<String> = pairs.iter().map(|pair| pair.item.to_string()).collect();
         let list = CohortList::from_hashes(listed().collect());
         let cohort = json!({
@@ -59,7 +60,7 @@ impl World {
 
 /// A ruleset of `count` mixed flags, as the wire carries it.
 pub fn document(count: usize) -> String {
-    let flags: Vec<Json> = (0..count).map(|index| mixed(index).item).collect();
+    let flags: Vec<Json> = (0..count).map(|index| mixed(index, &Arc::default()).item).collect();
     json!({"format": 1, "flags": flags, "cohorts": [], "absorbed": []}).to_string()
 }
 
@@ -103,8 +104,9 @@ fn percentage(key: &str, millionths: u32) -> Pair {
     Pair { key: key.to_owned(), item: on_off(key, &[], millionths), flag }
 }
 
-fn cohort(key: &str) -> Pair {
-    let flag = Flag::cohort(key, LIST_SEED, listed(), SUFFIX, 10_000);
+/// The floor's flags share their list, as ours do.
+fn cohort(key: &str, list: &Arc<floor::List>) -> Pair {
+    let flag = Flag::cohort(key, LIST_SEED, Arc::clone(list), SUFFIX, 10_000);
     Pair { key: key.to_owned(), item: on_off(key, &[COHORT], 10_000), flag }
 }
 
@@ -135,13 +137,13 @@ fn rules(key: &str) -> Pair {
 }
 
 /// As environments are: most flags done or not begun, many on their way, few with rules.
-fn mixed(index: usize) -> Pair {
+fn mixed(index: usize, list: &Arc<floor::List>) -> Pair {
     let key = format!("US-{index}-{}", ["checkout", "search", "profile", "basket", "recommendations"][index % 5]);
     match index % 20 {
         0..=4 => always(&key, 1),
         5..=7 => always(&key, 0),
         8..=15 => percentage(&key, [1_000, 10_000, 100_000, 500_000][index % 4]),
-        16..=18 => cohort(&key),
+        16..=18 => cohort(&key, list),
         _ => rules(&key),
     }
 }
