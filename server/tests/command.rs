@@ -1,5 +1,7 @@
 //! The built `storyflag` binary against a running service: what a person types, and what they get to read.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on says where it stopped")]
+
 use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},

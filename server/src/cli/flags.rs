@@ -1,17 +1,16 @@
 //! `storyflag flags`: what there is, what is on, and how a flag comes and goes.
 
-use std::collections::BTreeSet;
-
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
     Said,
-    client::{Answer, Query, Target},
+    client::{Query, Target},
     failure::Failure,
-    table::{Table, counted, plain, shortened},
-    targeting::{Summary, Targeting, state},
+    flag_list::{ListArgs, list},
+    table::{Table, plain},
+    targeting::{Targeting, state},
     writes::{WriteArgs, dry_run_in_words},
 };
 
@@ -46,16 +45,6 @@ enum FlagsVerb {
         #[arg(long)]
         force: bool,
     },
-}
-
-#[derive(Debug, Default, Args)]
-struct ListArgs {
-    /// Part of the key, description or story
-    #[arg(long, value_name = "TEXT")]
-    query: Option<String>,
-    /// With this tag
-    #[arg(long)]
-    tag: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -104,29 +93,19 @@ pub(super) fn json_object(text: &str) -> Result<Map<String, Value>, String> {
 
 /// As much of a flag as is shown.
 #[derive(Debug, Deserialize)]
-struct Flag {
-    key: String,
-    story: String,
-    description: String,
-    variants: Map<String, Value>,
+pub(super) struct Flag {
+    pub(super) key: String,
+    pub(super) story: String,
+    pub(super) description: String,
+    pub(super) variants: Map<String, Value>,
     off: String,
     serve: String,
-    tags: Vec<String>,
-    owner: String,
+    pub(super) tags: Vec<String>,
+    pub(super) owner: String,
     seed: String,
     client: bool,
     archived_at: Option<String>,
     created_at: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Flags {
-    flags: Vec<Flag>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Summaries {
-    flags: Vec<Summary>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,78 +130,6 @@ pub(super) fn flags(args: FlagsArgs) -> Result<Said, Failure> {
         Some(FlagsVerb::Create(args)) => create(&target, *args),
         Some(FlagsVerb::Archive { key, write, force }) => archive(&target, &key, &write, force),
     }
-}
-
-impl ListArgs {
-    fn is_empty(&self) -> bool {
-        self.query.is_none() && self.tag.is_none()
-    }
-
-    fn query(&self) -> Query {
-        Query::default().with_some("query", self.query.as_deref()).with_some("tag", self.tag.as_deref())
-    }
-}
-
-fn list(target: &Target, args: &ListArgs) -> Result<Said, Failure> {
-    let client = target.client()?;
-    let Some(environment) = target.environment() else {
-        let pages = client.pages(&target.in_project(&["flags"]), &args.query())?;
-        return if target.json { Ok(Said::json(&pages)) } else { table_of_flags(&pages) };
-    };
-    if target.json && !args.is_empty() {
-        return Err(Failure::usage(
-            "--query and --tag choose among flags, not among what is on in an environment: leave -e away with --json",
-        ));
-    }
-    let pages = client.pages(&target.in_environment(&["flags"])?, &Query::default())?;
-    if target.json {
-        return Ok(Said::json(&pages));
-    }
-    let chosen = if args.is_empty() { None } else { Some(keys_of(&client.pages(&target.in_project(&["flags"]), &args.query())?)?) };
-    table_of_targetings(&pages, environment, chosen.as_ref())
-}
-
-fn keys_of(pages: &[Answer]) -> Result<BTreeSet<String>, Failure> {
-    let mut keys = BTreeSet::new();
-    for page in pages {
-        keys.extend(page.read::<Flags>()?.flags.into_iter().map(|flag| flag.key));
-    }
-    Ok(keys)
-}
-
-fn table_of_flags(pages: &[Answer]) -> Result<Said, Failure> {
-    let mut table = Table::new(["FLAG", "STORY", "VARIANTS", "TAGS", "OWNER", "DESCRIPTION"]);
-    for page in pages {
-        for flag in page.read::<Flags>()?.flags {
-            let variants = flag.variants.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let (tags, description) = (flag.tags.join(", "), shortened(&flag.description, 60));
-            table.row([flag.key, flag.story, shortened(&variants, 40), tags, flag.owner, description]);
-        }
-    }
-    if table.is_empty() {
-        return Ok(Said::out("no flags\n").with_note("next: storyflag flags create KEY"));
-    }
-    Ok(Said::out(table.render()))
-}
-
-fn table_of_targetings(pages: &[Answer], environment: &str, chosen: Option<&BTreeSet<String>>) -> Result<Said, Failure> {
-    let mut table = Table::new(["FLAG", "STATE", "ROLLOUT", "COHORTS", "BEFORE THAT", "CHANGED", "BY"]);
-    for page in pages {
-        for flag in page.read::<Summaries>()?.flags {
-            if chosen.is_some_and(|keys| !keys.contains(&flag.key)) {
-                continue;
-            }
-            let before = [(flag.overrides, "override"), (flag.rules, "rule")];
-            let before: Vec<String> = before.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
-            let state = state(flag.enabled, flag.killed).to_owned();
-            let percentage = format!("{} %", flag.percentage);
-            table.row([flag.key, state, percentage, flag.cohorts.join(", "), before.join(", "), flag.updated_at, flag.updated_by]);
-        }
-    }
-    if table.is_empty() {
-        return Ok(Said::out(format!("no flags in {}\n", plain(environment))));
-    }
-    Ok(Said::out(table.render()))
 }
 
 fn show(target: &Target, key: &str) -> Result<Said, Failure> {
@@ -329,44 +236,14 @@ fn archive(target: &Target, key: &str, write: &WriteArgs, force: bool) -> Result
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn page(body: &Value) -> Answer {
-        Answer { status: 200, text: body.to_string() }
-    }
-
-    fn flag() -> Value {
+    /// As the service tells it.
+    pub(in crate::cli) fn flag() -> Value {
         json!({"key": "US-1", "story": "US-1", "description": "The cart", "variants": {"off": false, "on": true}, "off": "off", "serve": "on",
             "tags": ["shop", "beta"], "owner": "", "seed": "US-1", "client": false, "version": 1,
             "created_at": "2026-12-01T00:00:00Z", "updated_at": "2026-12-01T00:00:00Z"})
-    }
-
-    #[test]
-    fn flags_of_all_pages_are_one_table() {
-        let said = table_of_flags(&[page(&json!({"flags": [flag()], "next": "US-1"})), page(&json!({"flags": [flag()]}))]).unwrap();
-        let row = "US-1  US-1   off, on   shop, beta  The cart\n";
-        assert_eq!(said.out, format!("FLAG  STORY  VARIANTS  TAGS        DESCRIPTION\n{row}{row}"));
-    }
-
-    #[test]
-    fn what_is_on_tells_kills_and_rules() {
-        let summary = |key: &str, killed: bool, rules: u64| {
-            json!({"key": key, "enabled": true, "killed": killed, "percentage": 0.1, "cohorts": ["us"], "rules": rules, "overrides": 1,
-                "version": 1, "updated_at": "T", "updated_by": "ann"})
-        };
-        let pages = [page(&json!({"flags": [summary("a", false, 0), summary("b", true, 2), summary("c", false, 0)]}))];
-        let chosen = ["a".to_owned(), "b".to_owned()].into();
-        let said = table_of_targetings(&pages, "staging", Some(&chosen)).unwrap();
-        let lines: Vec<&str> = said.out.lines().collect();
-        assert_eq!(
-            lines,
-            [
-                "FLAG  STATE   ROLLOUT  COHORTS  BEFORE THAT          CHANGED  BY",
-                "a     on      0.1 %    us       1 override           T        ann",
-                "b     KILLED  0.1 %    us       1 override, 2 rules  T        ann",
-            ]
-        );
     }
 
     #[test]

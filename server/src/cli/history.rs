@@ -82,12 +82,14 @@ mod tests {
             {"revision": 12, "at": "T1", "actor": "bob", "request": "r", "kind": "created", "differences": []}]}))
         .unwrap();
         let said = in_words(told, &Line::parse_from(["history", "US-1"]).args);
+        let lines: Vec<&str> = said.out.lines().collect();
         assert_eq!(
-            said.out,
-            "REVISION  WHEN  WHO  WHAT                                              WHY\n\
-             13        T2    ann  rollout/percentage 0.1 -> 1; killed true -> false  an hour without errors\n\
-             12        T1    bob  created\n"
-                .replace("WHAT                                              WHY", &format!("{:<48}WHY", "WHAT"))
+            lines,
+            [
+                "REVISION  WHEN  WHO  WHAT                                               WHY",
+                "13        T2    ann  rollout/percentage 0.1 -> 1; killed true -> false  an hour without errors",
+                "12        T1    bob  created",
+            ]
         );
         assert_eq!(said.note, "there is more: --limit 40");
     }

@@ -9,6 +9,7 @@ mod cohorts;
 mod demo;
 mod explain;
 mod failure;
+mod flag_list;
 mod flags;
 mod history;
 mod invocation;
