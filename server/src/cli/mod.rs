@@ -1,7 +1,7 @@
 //! The `storyflag` command: serves, and for people calls the service over HTTP.
 //!
 //! A command of the second kind is one file a noun, thin over HTTP: it reads its arguments, sends one request and says the
-//! answer in words. What it has to say comes back as [`Said`] or [`Failure`]; only [`main`] prints, but for `serve` and
+//! answer in words. What it has to say comes back as `Said` or `Failure`; only [`main`] prints, but for `serve` and
 //! `demo`, which have something to say while they run.
 
 mod client;
