@@ -1,42 +1,45 @@
-//! Our side, the only file that knows by which door an application comes in.
+//! Our side: the SDK's public API, as an application comes in.
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use storyflag_evaluation::{CohortList, Context, Identity, Ruleset, Value};
+use storyflag::{Client, ForContext};
+use storyflag_evaluation::{CohortList, Context, Identity, Ruleset};
 
-pub struct Ours(ArcSwap<Ruleset>);
+pub struct Ours(Client);
 
 impl Ours {
-    pub fn new(flags: &[String], cohort: &str, list_of: &str, list: Arc<CohortList>) -> Self {
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let ruleset = Ruleset::compile(Identity::default(), &flags, &[cohort], None);
-        Self(ArcSwap::from_pointee(ruleset.with_list(list_of, &list.digest(), list)))
+    pub fn new(flags: &[String], cohort: &str, list: &CohortList) -> Self {
+        let folder = std::env::temp_dir().join(format!("storyflag-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let ruleset = folder.join("ruleset.json");
+        let document = format!(r#"{{"format":1,"flags":[{}],"cohorts":[{cohort}],"absorbed":[]}}"#, flags.join(","));
+        std::fs::write(&ruleset, document).unwrap();
+        std::fs::write(folder.join(format!("{}.list", list.digest())), list.to_bytes()).unwrap();
+        let client = Client::from_file(&ruleset).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        Self(client)
     }
 
     #[inline]
     pub fn is_on(&self, key: &str, context: &Context) -> bool {
-        self.0.load().evaluate(key, context).is_on()
+        self.0.is_on(key, context)
     }
 
-    /// The length of the text, since a borrowed one would hold the pointer.
-    #[inline]
-    pub fn text_length(&self, key: &str, context: &Context) -> usize {
-        match self.0.load().evaluate(key, context).value() {
-            Some(Value::Text(text)) => text.len(),
-            _ => 0,
-        }
+    /// As a request does it: one look at the pointer, and then everything that it asks.
+    pub fn request(&self, context: &Context) -> ForContext {
+        self.0.for_context(context.clone())
     }
 
     /// Several flags for one context, with one look at the pointer.
     #[inline]
     pub fn on_of(&self, keys: &[String], context: &Context) -> u64 {
-        let ruleset = self.0.load();
-        keys.iter().map(|key| u64::from(ruleset.evaluate(key, context).is_on())).sum()
+        let request = self.request(context);
+        keys.iter().map(|key| u64::from(request.is_on(key))).sum()
     }
 }
 
-pub fn load(text: &str) -> serde_json::Result<Ruleset> {
+/// What a client does with everything that it is sent, but for the socket.
+pub fn load(text: &str) -> serde_json::Result<Arc<Ruleset>> {
     #[derive(serde::Deserialize)]
     struct Document<'a> {
         #[serde(borrow)]
@@ -44,5 +47,5 @@ pub fn load(text: &str) -> serde_json::Result<Ruleset> {
     }
     let document: Document<'_> = serde_json::from_str(text)?;
     let flags: Vec<&str> = document.flags.iter().map(|flag| flag.get()).collect();
-    Ok(Ruleset::compile(Identity::default(), &flags, &[], None))
+    Ok(Arc::new(Ruleset::compile(Identity::default(), &flags, &[], None)))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
+use storyflag::ForContext;
 use storyflag_evaluation::{CohortList, Context, unit_hash};
 
 use crate::{
@@ -23,6 +24,8 @@ pub struct World {
     pub contexts: Vec<Context>,
     pub users: Vec<User>,
     pub ours: Ours,
+    /// One for each user, as if all of them asked at once.
+    pub requests: Vec<ForContext>,
     pub floor: floor::Flags,
     pub mixed: Vec<String>,
 }
@@ -37,7 +40,7 @@ struct Pair {
 impl World {
     pub fn new() -> Self {
         let users: Vec<User> = (0..USERS).map(user).collect();
-        let contexts = users.iter().map(context).collect();
+        let contexts: Vec<Context> = users.iter().map(context).collect();
         let shared = Arc::new(listed().collect());
         let mut pairs: Vec<Pair> = (0..MIXED).map(|index| mixed(index, &shared)).collect();
         let mixed = pairs.iter().map(|pair| pair.key.clone()).collect();
@@ -48,13 +51,9 @@ impl World {
             "key": COHORT, "unit": "targetingKey", "seed": format!("{LIST_SEED:016x}"),
             "list": {"digest": list.digest(), "count": list.len()}, "if": [{"attribute": "email", "ends_with": SUFFIX}],
         });
-        Self {
-            contexts,
-            users,
-            ours: Ours::new(&texts, &cohort.to_string(), COHORT, Arc::new(list)),
-            floor: floor::Flags::new(pairs.into_iter().map(|pair| (pair.key, pair.flag))),
-            mixed,
-        }
+        let ours = Ours::new(&texts, &cohort.to_string(), &list);
+        let requests = contexts.iter().map(|context| ours.request(context)).collect();
+        Self { contexts, users, requests, ours, floor: floor::Flags::new(pairs.into_iter().map(|pair| (pair.key, pair.flag))), mixed }
     }
 }
 
