@@ -35,6 +35,8 @@ pub struct EnvironmentView {
     pub revision: i64,
     /// Which history the revision is of: `incarnation-revision-digest`.
     pub identity: String,
+    /// Whether the database was found to have gone back: the next write begins a new history.
+    pub regressed: bool,
     /// How many flags it serves.
     pub flags: i64,
     /// When it last served something new.
@@ -87,7 +89,7 @@ impl FromJson for EnvironmentBody {
         let mut fields = Fields::of(value, at, faults)?;
         let body = Self { name: fields.optional("name"), protected: fields.optional("protected"), settings: fields.optional("settings") };
         // What a GET told may be PUT back; these are not for a PUT to change.
-        for told in ["key", "revision", "identity", "flags", "changed_at", "version"] {
+        for told in ["key", "revision", "identity", "regressed", "flags", "changed_at", "version"] {
             let _: Option<Value> = fields.optional(told);
         }
         fields.end();
@@ -103,6 +105,7 @@ fn view(row: &EnvironmentRow) -> EnvironmentView {
         settings: Settings::of(row),
         revision: row.revision,
         identity: row.identity().to_string(),
+        regressed: row.regressed,
         flags: row.flags,
         changed_at: time(row.changed_at),
         version: row.version,
