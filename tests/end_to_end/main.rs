@@ -10,5 +10,13 @@
     clippy::cast_possible_wrap
 )]
 
+mod crash;
+mod formats;
+mod lists;
 mod main_job;
 mod network;
+mod nodes;
+mod outage;
+mod readers;
+mod regression;
+mod time_travel;
