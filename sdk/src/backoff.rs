@@ -37,15 +37,32 @@ const FIRST_REFUSED: Duration = Duration::from_secs(10);
 const LONGEST_REFUSED: Duration = Duration::from_secs(300);
 
 /// The number of failures in a row.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
     failures: u32,
+    longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::up_to(LONGEST)
+    }
 }
 
 impl Backoff {
+    /// No failure yet; never longer than this after one that may pass by itself.
+    pub(crate) fn up_to(longest: Duration) -> Self {
+        Self { failures: 0, longest }
+    }
+
+    /// The next failure is a first one.
+    pub(crate) fn reset(&mut self) {
+        self.failures = 0;
+    }
+
     /// After a failure that may pass by itself: full jitter up to 0.5 s, 1 s, 2 s ... 30 s.
     pub(crate) fn after_failure(&mut self, jitter: Jitter) -> Duration {
-        jitter.of(self.doubled(FIRST, LONGEST))
+        jitter.of(self.doubled(FIRST, self.longest))
     }
 
     /// After an answer that will hardly change by itself, such as a revoked key: 5 to 10 s at first, 2.5 to 5 min at most.
@@ -75,6 +92,15 @@ mod tests {
         for _ in 0..1_000 {
             assert!(backoff.after_failure(Jitter::random()) <= LONGEST);
         }
+    }
+
+    #[test]
+    fn the_longest_wait_can_be_shorter() {
+        let mut backoff = Backoff::up_to(Duration::from_millis(1_500));
+        let longest: Vec<u128> = (0..4).map(|_| backoff.after_failure(Jitter::ALL).as_millis()).collect();
+        assert_eq!(longest, [500, 1_000, 1_500, 1_500]);
+        backoff.reset();
+        assert_eq!(backoff.after_failure(Jitter::ALL).as_millis(), 500);
     }
 
     #[test]

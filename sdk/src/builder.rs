@@ -17,6 +17,7 @@ use crate::{
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What a client is made of; see [`Client::builder`].
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct Builder {
     disk_cache: Option<PathBuf>,
     ready_within: Duration,
     reports: bool,
+    longest_wait: Duration,
     #[cfg(feature = "tls")]
     root_certificates: Option<Vec<u8>>,
 }
@@ -66,6 +68,7 @@ impl Builder {
             disk_cache: None,
             ready_within: READY_WITHIN,
             reports: true,
+            longest_wait: LONGEST_WAIT,
             #[cfg(feature = "tls")]
             root_certificates: None,
         }
@@ -89,6 +92,15 @@ impl Builder {
     /// How long [`Builder::connect`] waits for a first ruleset at most; 2 s unless said otherwise.
     pub fn ready_within(mut self, wait: Duration) -> Self {
         self.ready_within = wait;
+        self
+    }
+
+    /// How long to wait at most before a service that is away is asked again; 30 s unless said otherwise.
+    ///
+    /// Waits are random, and double from half a second up to this. Shorter is for few clients: thousands that ask every
+    /// second keep a service that has just come back from coming back.
+    pub fn longest_wait(mut self, wait: Duration) -> Self {
+        self.longest_wait = wait;
         self
     }
 
@@ -143,7 +155,7 @@ impl Builder {
         let addresses = endpoints.iter().map(ToString::to_string).collect();
         let mut condition = shared.watch_condition();
         let from_disk = stored.is_some();
-        let task = Task { shared: Arc::clone(&shared), connector, endpoints, disk, reports: self.reports };
+        let task = Task { shared: Arc::clone(&shared), connector, endpoints, disk, reports: self.reports, longest_wait: self.longest_wait };
         let client = Client::connected(shared, addresses, task.start(stored));
         let ready = condition.wait_for(|condition| {
             let from_network = condition.has_answer && condition.missing_lists == 0;

@@ -50,6 +50,11 @@ impl Ladder {
         }
     }
 
+    /// Waits at most this long for the next try after a failure that may pass by itself.
+    pub(crate) fn with_longest_wait(self, longest: Duration) -> Self {
+        Self { backoff: Backoff::up_to(longest), ..self }
+    }
+
     /// The endpoint to ask.
     pub(crate) fn endpoint(&self) -> usize {
         self.current
@@ -77,7 +82,7 @@ impl Ladder {
     /// The stream failed after having been healthy for some time. Returns how long to wait before the next try.
     pub(crate) fn failed(&mut self, problem: &Problem, healthy_for: Duration, now: Duration, jitter: Jitter) -> Duration {
         if healthy_for >= HEALTHY_AFTER {
-            self.backoff = Backoff::default();
+            self.backoff.reset();
         }
         let lost_since = *self.lost_since.get_or_insert(now);
         self.failures_here = self.failures_here.saturating_add(1);
@@ -208,6 +213,14 @@ mod tests {
         assert_eq!((fail(&mut ladder, &REFUSED, 0), ladder.endpoint()), (0, 1));
         assert_eq!((fail(&mut ladder, &REFUSED, 0), ladder.endpoint()), (10_000, 0));
         assert_eq!((fail(&mut ladder, &REFUSED, 0), ladder.endpoint()), (0, 1));
+    }
+
+    #[test]
+    fn the_longest_wait_is_the_applications_to_say() {
+        let mut ladder = Ladder::new(1).with_longest_wait(Duration::from_secs(1));
+        ladder.confirmed();
+        let waits: Vec<u128> = (0..5).map(|_| fail(&mut ladder, &UNREACHABLE, 0)).collect();
+        assert_eq!(waits, [500, 1_000, 1_000, 1_000, 1_000]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Task {
     pub(crate) disk: Option<Arc<DiskCache>>,
     /// Whether to report.
     pub(crate) reports: bool,
+    /// The longest wait between two tries.
+    pub(crate) longest_wait: Duration,
 }
 
 /// Held by every clone of a client: when the last one is gone, the task ends.
@@ -75,7 +77,7 @@ impl Task {
             connector: self.connector,
             endpoints: Arc::clone(&self.endpoints),
             protocol,
-            ladder: Ladder::new(self.endpoints.len()),
+            ladder: Ladder::new(self.endpoints.len()).with_longest_wait(self.longest_wait),
             origin: Instant::now(),
             presents: true,
             confirmed_at: None,

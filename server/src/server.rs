@@ -100,7 +100,8 @@ impl Server {
             }
         };
         let router = router(state, &config.http);
-        tokio::join!(draining, serve(listener, router, serving, Limits::default()));
+        let limits = Limits { write: Duration::from_secs(u64::from(config.http.write_seconds)), ..Limits::default() };
+        tokio::join!(draining, serve(listener, router, serving, limits));
         background.cancel();
         telemetry.flush().await;
         store.close().await;

@@ -51,8 +51,11 @@ impl Postgres {
     /// the connections of others to that database first.
     pub async fn copy_database(&self, url: &str) -> String {
         let (name, copy) = (name_in(url), format!("storyflag_{:016x}", fastrand::u64(..)));
-        self.disconnect(name).await;
+        // Others come back at once, and a database that somebody is connected to cannot be copied.
+        self.run(format!("alter database {name} allow_connections false")).await;
+        self.run(format!("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{name}'")).await;
         self.run(format!("create database {copy} template {name}")).await;
+        self.run(format!("alter database {name} allow_connections true")).await;
         self.url_of(&copy)
     }
 
@@ -61,10 +64,6 @@ impl Postgres {
         let (name, backup) = (name_in(url), name_in(backup));
         self.run(format!("drop database {name} with (force)")).await;
         self.run(format!("create database {name} template {backup}")).await;
-    }
-
-    async fn disconnect(&self, name: &str) {
-        self.run(format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")).await;
     }
 
     async fn run(&self, statement: String) {

@@ -35,6 +35,8 @@ pub struct EnvironmentView {
     pub revision: i64,
     /// Which history the revision is of: `incarnation-revision-digest`.
     pub identity: String,
+    /// Whether the database was found to have gone back: the next write begins a new history.
+    pub regressed: bool,
     /// How many flags it serves.
     pub flags: i64,
     /// When it last served something new.
@@ -91,7 +93,7 @@ impl FromJson for EnvironmentBody {
             name: fields.optional("name"),
             protected: fields.optional("protected"),
             settings: fields.optional("settings"),
-            told: Told::read(&mut fields, &["revision", "identity", "flags", "changed_at"]),
+            told: Told::read(&mut fields, &["revision", "identity", "regressed", "flags", "changed_at"]),
         };
         fields.end();
         Some(body)
@@ -106,6 +108,7 @@ fn view(row: &EnvironmentRow) -> EnvironmentView {
         settings: Settings::of(row),
         revision: row.revision,
         identity: row.identity().to_string(),
+        regressed: row.regressed,
         flags: row.flags,
         changed_at: time(row.changed_at),
         version: row.version,

@@ -156,11 +156,19 @@ impl App {
     /// # Errors
     /// 403, 404; 503 for an environment that nobody asked for while the database was there.
     pub async fn remembered_place(&self, caller: &Caller, project: &str, environment: &str) -> Result<Place, Error> {
+        let remembered = || {
+            let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+            places.get(&(project.to_owned(), environment.to_owned())).cloned()
+        };
+        // Nobody waits for a database that is known to be away to be told what memory knows.
+        if !self.hub.database_up()
+            && let Some(place) = remembered()
+        {
+            caller.reaches(project, environment)?;
+            return Ok(place);
+        }
         match self.place(caller, project, environment).await {
-            Err(error @ Error::Unavailable { .. }) => {
-                let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
-                places.get(&(project.to_owned(), environment.to_owned())).cloned().ok_or(error)
-            }
+            Err(error @ Error::Unavailable { .. }) => remembered().ok_or(error),
             other => other,
         }
     }

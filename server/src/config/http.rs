@@ -18,10 +18,20 @@ pub struct HttpConfig {
     /// Seconds within which clients are asked to reconnect elsewhere when the service stops. STORYFLAG_DRAIN_SECONDS; 5
     #[arg(id = "drain-seconds", long = "drain-seconds", env = "STORYFLAG_DRAIN_SECONDS", default_value_t = 5, value_name = "SECONDS")]
     pub drain_seconds: u32,
+    /// Seconds for which a client may leave what it is sent unread; then its connection is cut. STORYFLAG_WRITE_SECONDS; 10
+    #[arg(id = "write-seconds", long = "write-seconds", env = "STORYFLAG_WRITE_SECONDS", default_value_t = 10, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub write_seconds: u32,
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), cors_origins: Vec::new(), streams_per_second: None, drain_seconds: 5 }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            cors_origins: Vec::new(),
+            streams_per_second: None,
+            drain_seconds: 5,
+            write_seconds: 10,
+        }
     }
 }

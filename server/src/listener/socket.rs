@@ -16,7 +16,8 @@ use tokio::{
 
 use super::Limits;
 
-/// How long the other end's machine may leave data unacknowledged: then it is gone, whatever the kernel's patience.
+/// How long the other end's machine may leave data unacknowledged: then it is gone, whatever the kernel's patience. Never
+/// shorter than what a write may take, since to the kernel a client that does not read is one that does not acknowledge.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// What a client of HTTP/2 says first.
@@ -38,7 +39,7 @@ impl Socket {
         // Events are small and want to leave at once.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED.max(limits.write)));
         Self { stream, limits, silence: Some(Box::pin(sleep(limits.head))), preface: 0, pending: None }
     }
 

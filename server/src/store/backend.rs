@@ -125,14 +125,15 @@ impl Transaction {
 /// Whether the same statement may succeed later, or elsewhere.
 ///
 /// Postgres: connection exceptions (08), operator intervention (57), out of resources (53), read-only after a fail-over
-/// (25006), idle in transaction too long (25P03), lock time-out (55P03), deadlock and serialisation (40).
+/// (25006), idle in transaction too long (25P03), lock time-out (55P03), deadlock and serialisation (40), a database
+/// that is shut (55000) or not there (3D000) while it is copied or put back.
 /// SQLite: busy (5), locked (6), I/O error (10), full (13), cannot open (14).
 pub(super) fn is_away(error: &dyn DatabaseError) -> bool {
     let code = error.code().unwrap_or_default();
     if error.try_downcast_ref::<SqliteError>().is_some() {
         return code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14));
     }
-    ["08", "57", "53", "40"].iter().any(|class| code.starts_with(class)) || ["25006", "25P03", "55P03"].contains(&&*code)
+    ["08", "57", "53", "40"].iter().any(|class| code.starts_with(class)) || ["25006", "25P03", "3D000", "55000", "55P03"].contains(&&*code)
 }
 
 fn without_password(address: &str) -> &str {
