@@ -274,3 +274,31 @@ pub fn request_id(request: &Request) -> String {
     let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
     id.unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::to_bytes, middleware::from_fn, routing::get};
+    use tower::Service;
+
+    use super::*;
+
+    async fn answered(path: &str) -> (StatusCode, String) {
+        let mut router = Router::new()
+            .route("/draining", get(|| std::future::ready(StatusCode::SERVICE_UNAVAILABLE)))
+            .route("/broken", get(|| std::future::ready(StatusCode::BAD_GATEWAY)))
+            .route("/refused", get(|| std::future::ready(Error::invalid("/percentage", "is -1"))))
+            .layer(from_fn(render));
+        let response = router.call(http::Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status();
+        (status, String::from_utf8(to_bytes(response.into_body(), 10_000).await.unwrap().to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_a_problem_and_what_is_refused_on_purpose_stays() {
+        assert_eq!(answered("/draining").await, (StatusCode::SERVICE_UNAVAILABLE, String::new()));
+        let (status, body) = answered("/broken").await;
+        assert!(status == StatusCode::INTERNAL_SERVER_ERROR && body.contains("the log has the cause"), "{body}");
+        let (status, body) = answered("/refused").await;
+        assert!(status == StatusCode::UNPROCESSABLE_ENTITY && body.contains("/percentage"), "{body}");
+    }
+}

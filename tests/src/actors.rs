@@ -44,6 +44,11 @@ impl Actor {
         Actor { role: role.to_owned(), token: token.map(str::to_owned), ..self.clone() }
     }
 
+    /// Where the service is: `http://host:port`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The token.
     ///
     /// # Panics

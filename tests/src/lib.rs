@@ -18,6 +18,7 @@
 pub mod actors;
 pub mod answer;
 pub mod backend;
+pub mod contract;
 pub mod eventually;
 pub mod house;
 pub mod postgres;

@@ -36,7 +36,7 @@ pub struct ChangeView {
     /// Of what.
     pub key: String,
     /// What stands since, as it is served; null: removed.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub after: Option<Value>,
 }
 

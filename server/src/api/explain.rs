@@ -50,7 +50,7 @@ pub struct ExplainView {
     /// The flag's key.
     pub flag: String,
     /// What is served; null: the caller's default.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     pub value: Option<Value>,
     /// Its name; null: the caller's default.
     pub variant: Option<String>,

@@ -28,10 +28,8 @@ pub struct Difference {
     /// JSON pointer.
     pub pointer: String,
     /// What stands; null: nothing.
-    #[schema(value_type = Object)]
     pub before: Value,
     /// What would stand; null: nothing.
-    #[schema(value_type = Object)]
     pub after: Value,
 }
 
