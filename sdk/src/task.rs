@@ -1,6 +1,6 @@
 //! The task behind a client: everything that happens beside evaluation, from `connect` to the last clone's end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     select,
