@@ -34,6 +34,8 @@
 //!
 //! The exact rules, for any language, stand in `docs/bucketing.md`; `evaluation/testdata` holds their vectors.
 
+mod answer;
+mod asked;
 mod bucket;
 mod check;
 mod compile;
@@ -50,11 +52,11 @@ mod semver;
 mod text;
 mod value;
 
+pub use answer::{Arm, Evaluation, EvaluationError, Reason};
 pub use bucket::{BUCKETS, bucket, flag_seed, split_seed, unit_hash};
 pub use check::{Fault, check_cohort, check_flag};
 pub use condition::{Condition, Operator, Order, Scalar, Test};
 pub use context::{Attribute, Context};
-pub use evaluate::{Arm, Evaluation, EvaluationError, Reason};
 pub use identity::{Identity, IdentityError, ItemKind, item_hash};
 pub use list::{CohortList, ListError};
 pub use model::{CohortItem, FlagItem, ListReference, Prerequisite, Rollout, Rule, Serve, Watch, Weight};

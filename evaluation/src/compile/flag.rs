@@ -7,9 +7,9 @@ use super::{
     condition::{AttributeNames, CompiledCondition, compile},
 };
 use crate::{
+    answer::{Arm, EvaluationError, Outcome, Reason},
     bucket::{flag_seed, split_seed},
     context::UnitName,
-    evaluate::{Arm, EvaluationError, Outcome, Reason},
     identity::{ItemKind, item_hash},
     model::{FlagItem, Rollout, Serve, Watch},
     percentage::Percentage,
