@@ -35,7 +35,8 @@ async fn whoever_has_no_valid_token_is_nobody(backend: Backend) {
     let key = EncodingKey::from_ed_pem(pem.as_bytes()).unwrap();
     let now = jsonwebtoken::get_current_timestamp();
     let claims = |name: &str, value: Value| {
-        let mut claims = json!({"iss": "storyflag", "aud": "storyflag-api", "iat": now, "nbf": now, "exp": now + 60, "sub": "eve", "role": "admin"});
+        let mut claims =
+            json!({"iss": "storyflag", "aud": "storyflag-api", "iat": now, "nbf": now, "exp": now + 60, "sub": "eve", "role": "admin"});
         claims[name] = value;
         claims
     };
@@ -92,7 +93,9 @@ async fn a_key_is_no_token_and_a_token_is_no_key(backend: Backend) {
     let unknown = storyflag::SdkKey::new([1; 8], [2; 32]).as_str().to_owned();
     let almost = house.key(STAGING).replace('0', "1");
     let mut told = Vec::new();
-    for (what, credential) in [("a token", house.admin().token()), ("an unknown key", &unknown), ("almost a key", &almost), ("garbage", "sfs_")] {
+    for (what, credential) in
+        [("a token", house.admin().token()), ("an unknown key", &unknown), ("almost a key", &almost), ("garbage", "sfs_")]
+    {
         for door in ["/sdk/v1/ruleset", "/sdk/v1/stream", "/sdk/v1/cohorts/internal-users/00"] {
             let refused = house.admin().with_token(what, Some(credential)).get(door).await.expect(401);
             told.push(said(refused.json));
@@ -161,7 +164,11 @@ async fn a_revoked_key_closes_its_streams_and_never_comes_back(backend: Backend)
     // Revoked twice is revoked; it stands in the list, and in what was written.
     admin.delete(&format!("keys/{id}")).await.refused(404, &[], "there is no key");
     let keys = admin.get("keys").await.expect(200);
-    assert!(keys.json["keys"].as_array().unwrap().iter().any(|one| one["id"] == id.as_str() && one["revoked_at"].is_string()), "{}", keys.text);
+    assert!(
+        keys.json["keys"].as_array().unwrap().iter().any(|one| one["id"] == id.as_str() && one["revoked_at"].is_string()),
+        "{}",
+        keys.text
+    );
     assert!(!keys.text.contains(&key), "the secret was shown once");
     let changes = admin.get("changes").await.expect(200);
     assert!(!changes.text.contains(&key));

@@ -138,7 +138,8 @@ async fn a_query_that_nobody_understands(backend: Backend) {
     let (_house, editor) = a_flag_at_a_tenth(backend).await;
     let before = editor.everything().await;
     let bump = json!({"percentage": 1});
-    for (query, told) in [("dryrun=true", "unknown field `dryrun`"), ("dry_run=yes", "`true` or `false`"), ("force=1", "`true` or `false`")] {
+    for (query, told) in [("dryrun=true", "unknown field `dryrun`"), ("dry_run=yes", "`true` or `false`"), ("force=1", "`true` or `false`")]
+    {
         editor.patch(&format!("{ROLLOUT}?{query}"), &bump).await.refused(400, &[], told);
     }
     editor.get("flags?limit=many").await.refused(400, &[], "the query: ");
@@ -264,7 +265,11 @@ async fn what_does_not_exist(backend: Backend) {
         "/prerequisites/1/variants/1",
     ];
     let refused = editor.put(TARGETING, &targeting).await.refused(422, &pointers, "9 faults");
-    for told in ["\"none\" is not a variant of this flag; it has off, on", "there is no cohort \"nobody\"", "\"red\" is not a variant of US-100-cart"] {
+    for told in [
+        "\"none\" is not a variant of this flag; it has off, on",
+        "there is no cohort \"nobody\"",
+        "\"red\" is not a variant of US-100-cart",
+    ] {
         assert!(refused.json["errors"].as_array().unwrap().iter().any(|fault| fault["detail"].as_str().unwrap().contains(told)), "{told}");
     }
     assert_eq!(editor.everything().await, before);
@@ -273,7 +278,9 @@ async fn what_does_not_exist(backend: Backend) {
 /// A client that sends a path as it is: others tidy `..` away before it leaves.
 async fn put_raw(house: &House, token: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(house.url().trim_start_matches("http://")).await.unwrap();
-    let head = format!("PUT {path} HTTP/1.1\r\nhost: storyflag\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nhost: storyflag\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

@@ -35,7 +35,11 @@ async fn variants_and_weights_that_do_not_fit(backend: Backend) {
     create(several).await.refused(422, &["/serve", "/variants/b", "/off"], "3 faults");
     let split = |weights: Value| json!({"percentage": 50, "serve": weights});
     for (weights, pointer, told) in [
-        (json!([{"variant": "on", "weight": 50}, {"variant": "off", "weight": 49.9999}]), "/rollout/serve", "sum to 99.9999, not to exactly 100"),
+        (
+            json!([{"variant": "on", "weight": 50}, {"variant": "off", "weight": 49.9999}]),
+            "/rollout/serve",
+            "sum to 99.9999, not to exactly 100",
+        ),
         (json!([{"variant": "on", "weight": 100}, {"variant": "off", "weight": 0.0001}]), "/rollout/serve", "sum to 100.0001"),
         (json!([]), "/rollout/serve", "sum to 0, not to exactly 100"),
         (json!([{"variant": "on", "weight": 33.33333}]), "/rollout/serve/0/weight", "at most four decimals"),
@@ -71,7 +75,8 @@ async fn conditions_that_cannot_be_compiled(backend: Backend) {
     }
     let inside = json!({"if": [{"in_cohort": "internal-users"}]});
     editor.put("cohorts/beta", &inside).await.refused(422, &["/if/0/in_cohort"], "has no place inside a cohort");
-    let twice = json!({"rules": [{"id": "r", "if": [], "serve": "on"}, {"id": "r", "if": [], "serve": "on"}, {"id": "", "if": [], "serve": "on"}]});
+    let twice =
+        json!({"rules": [{"id": "r", "if": [], "serve": "on"}, {"id": "r", "if": [], "serve": "on"}, {"id": "", "if": [], "serve": "on"}]});
     editor.put(TARGETING, &twice).await.refused(422, &["/rules/2/id"], "is empty");
     assert_eq!(editor.everything().await, before);
 }
@@ -86,7 +91,8 @@ async fn faults_are_listed_together(backend: Backend) {
         "rules": [{"id": "r", "if": [{"attribute": "a", "matches": "("}, {"in_cohort": "nobody"}], "serve": "blue"}],
         "rollout": {"percentage": 50, "serve": [{"variant": "on", "weight": 10}]},
     });
-    let pointers = ["/reason", "/percentage", "/unit", "/rules/0/if/0/matches", "/rules/0/serve", "/rollout/serve", "/rules/0/if/1/in_cohort"];
+    let pointers =
+        ["/reason", "/percentage", "/unit", "/rules/0/if/0/matches", "/rules/0/serve", "/rollout/serve", "/rules/0/if/1/in_cohort"];
     release_manager.put(TARGETING, &targeting).await.refused(422, &pointers, "7 faults");
     assert_eq!(release_manager.everything().await, before);
 }
@@ -112,7 +118,11 @@ async fn what_a_protected_environment_wants(backend: Backend) {
     }
     let first = bump(json!({"percentage": 1.0001, "reason": "now"})).await;
     first.refused(422, &["/percentage"], "at most 1 % from 0, unless \"force\": true says so");
-    release_manager.put(TARGETING, &json!({"rollout": {"percentage": 100, "serve": "on"}})).await.refused(422, &["/reason", "/percentage"], "force");
+    release_manager.put(TARGETING, &json!({"rollout": {"percentage": 100, "serve": "on"}})).await.refused(
+        422,
+        &["/reason", "/percentage"],
+        "force",
+    );
     assert_eq!(release_manager.everything().await, before);
 
     assert_eq!(warnings(&bump(json!({"percentage": 0.1, "reason": "first users"})).await.expect(200)), [] as [&str; 0]);

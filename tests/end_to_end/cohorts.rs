@@ -64,7 +64,10 @@ async fn a_list_is_replaced_and_patched_and_reaches_the_application(backend: Bac
         async move {
             let mut seen: Vec<String> = Vec::new();
             eventually("the list reaches the application", || {
-                seen = (0..10).map(|number| format!("user-{number}")).filter(|user| application.is_on(FLAG, &Context::new(user.as_str()))).collect();
+                seen = (0..10)
+                    .map(|number| format!("user-{number}"))
+                    .filter(|user| application.is_on(FLAG, &Context::new(user.as_str())))
+                    .collect();
                 let seen = seen.clone();
                 async move { when(seen == expected, seen) }
             })
@@ -72,7 +75,10 @@ async fn a_list_is_replaced_and_patched_and_reaches_the_application(backend: Bac
         }
     };
     served(&["user-1", "user-2"]).await;
-    let patched = editor.patch("cohorts/staff/members", &json!({"add": ["user-3", "user-1", "user-3"], "remove": ["user-2", "user-9"]})).await.expect(200);
+    let patched = editor
+        .patch("cohorts/staff/members", &json!({"add": ["user-3", "user-1", "user-3"], "remove": ["user-2", "user-9"]}))
+        .await
+        .expect(200);
     assert_eq!((&patched.json["added"], &patched.json["removed"], &patched.json["count"]), (&json!(1), &json!(1), &json!(2)));
     served(&["user-1", "user-3"]).await;
     let put = editor.put_members("staff", "user-5\nuser-4\nuser-5").await.expect(200);
@@ -155,11 +161,8 @@ async fn a_cohort_that_is_made_again_starts_empty(backend: Backend) {
         (&with_another, [false, true, false]),
         (&replaced, [false, false, true]),
     ] {
-        let seen = [
-            is_in(&editor, "user-1", Some(at)).await,
-            is_in(&editor, "user-2", Some(at)).await,
-            is_in(&editor, "user-3", Some(at)).await,
-        ];
+        let seen =
+            [is_in(&editor, "user-1", Some(at)).await, is_in(&editor, "user-2", Some(at)).await, is_in(&editor, "user-3", Some(at)).await];
         assert_eq!(seen, expected, "at {at}");
     }
 }
@@ -178,7 +181,12 @@ async fn a_dry_run_of_a_cohort_changes_nothing(backend: Backend) {
     let members = editor.get("cohorts/staff/members").await.text;
     let made = editor.put("cohorts/beta?dry_run=true", &json!({"unit": "account"})).await.expect(200).json;
     assert_eq!(made["dry_run"], true);
-    let put = editor.request(reqwest::Method::PUT, "cohorts/staff/members?dry_run=true").body("text/plain", "user-2\nuser-3").send().await.expect(200);
+    let put = editor
+        .request(reqwest::Method::PUT, "cohorts/staff/members?dry_run=true")
+        .body("text/plain", "user-2\nuser-3")
+        .send()
+        .await
+        .expect(200);
     assert_eq!((&put.json["added"], &put.json["removed"], &put.json["count"]), (&json!(2), &json!(1), &json!(2)));
     let patch = editor.patch("cohorts/staff/members?dry_run=true", &json!({"add": ["user-1", "user-2"]})).await.expect(200);
     assert_eq!((&patch.json["added"], &patch.json["count"]), (&json!(1), &json!(2)));

@@ -59,7 +59,13 @@ async fn a_patch_merges(backend: Backend) {
     let nothing = editor.patch(&flag_path(FLAG), &json!({})).await.expect(200);
     assert_eq!(nothing.json["version"], 3, "nothing changed the second time");
     let changes = editor.get("changes").await.expect(200);
-    let reasons: Vec<&Value> = changes.json["changes"].as_array().unwrap().iter().filter(|one| one["kind"] == "flag_definition").map(|one| &one["reason"]).collect();
+    let reasons: Vec<&Value> = changes.json["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["kind"] == "flag_definition")
+        .map(|one| &one["reason"])
+        .collect();
     assert_eq!(reasons, [&Value::Null, &json!("tidy"), &Value::Null]);
 }
 
@@ -229,7 +235,8 @@ async fn a_flag_that_serves_or_is_used_is_not_archived_by_mistake(backend: Backe
     let before = admin.everything().await;
     let archive = |flag: &str| format!("{}?reason=done", flag_path(flag));
     let force = |flag: &str| format!("{}?reason=done&force=true", flag_path(flag));
-    let serves = "still serves something in the protected environment \"production\": force=true archives it all the same, and takes an admin";
+    let serves =
+        "still serves something in the protected environment \"production\": force=true archives it all the same, and takes an admin";
     release_manager.delete(&archive("serving")).await.refused(409, &[], serves);
     release_manager.delete(&force("serving")).await.refused(403, &[], "so archiving it takes an admin");
     let used = "an application asked for it in environment \"staging\" within the last day: force=true";
@@ -266,7 +273,8 @@ async fn a_dry_run_of_a_flag_changes_nothing(backend: Backend) {
     assert!(!created.json["differences"].as_array().unwrap().is_empty(), "{}", created.text);
     admin.get(&flag_path("US-9")).await.expect(404);
     let patched = admin.patch(&at("theme"), &json!({"variants": {"a": "light", "b": "black"}, "story": "US-1"})).await.expect(200);
-    let expected = json!([{"pointer": "/story", "before": "", "after": "US-1"}, {"pointer": "/variants/b", "before": "dark", "after": "black"}]);
+    let expected =
+        json!([{"pointer": "/story", "before": "", "after": "US-1"}, {"pointer": "/variants/b", "before": "dark", "after": "black"}]);
     assert_eq!(patched.json["differences"], expected);
     let archived = admin.delete(&at("theme")).await.expect(200);
     assert_eq!(archived.json["differences"][0]["pointer"], "/archived_at");

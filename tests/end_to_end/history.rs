@@ -9,7 +9,13 @@ use crate::flags::paged;
 
 const FLAG: &str = "US-123-checkout";
 
-on_both_databases!(what_was_done_is_told_with_who_and_why, a_revert_brings_back_what_stood, explain_answers_for_now, explain_answers_for_the_past, lists_of_the_past_are_paged);
+on_both_databases!(
+    what_was_done_is_told_with_who_and_why,
+    a_revert_brings_back_what_stood,
+    explain_answers_for_now,
+    explain_answers_for_the_past,
+    lists_of_the_past_are_paged
+);
 
 async fn what_was_done_is_told_with_who_and_why(backend: Backend) {
     let house = House::new(backend).await;
@@ -20,7 +26,8 @@ async fn what_was_done_is_told_with_who_and_why(backend: Backend) {
     release_manager.kill(FLAG).await.expect(200);
     let history = editor.get(&format!("flags/{FLAG}/history")).await.expect(200).json;
     let entries = history["history"].as_array().unwrap();
-    let told: Vec<_> = entries.iter().map(|one| (one["kind"].as_str().unwrap(), one["actor"].as_str().unwrap(), one["reason"].as_str())).collect();
+    let told: Vec<_> =
+        entries.iter().map(|one| (one["kind"].as_str().unwrap(), one["actor"].as_str().unwrap(), one["reason"].as_str())).collect();
     assert_eq!(told, [("changed", "release_manager", None), ("changed", "editor", Some("first users")), ("created", "editor", None)]);
     assert_eq!(entries[0]["differences"], json!([{"pointer": "/killed", "before": false, "after": true}]));
     assert_eq!(entries[1]["differences"], json!([{"pointer": "/rollout/percentage", "before": 0.0, "after": 5.0}]));
@@ -83,10 +90,14 @@ async fn explain_answers_for_now(backend: Backend) {
     editor.create_flag("US-100-cart").await;
     editor.create_cohort("staff", &["user-1"]).await;
     let rules = json!([{"id": "germany", "if": [{"attribute": "country", "equals": "DE"}], "serve": "on"}]);
-    let targeting = json!({"overrides": {"user-9": "off"}, "rules": rules, "rollout": {"cohorts": ["staff"], "percentage": 50, "serve": "on"}});
+    let targeting =
+        json!({"overrides": {"user-9": "off"}, "rules": rules, "rollout": {"cohorts": ["staff"], "percentage": 50, "serve": "on"}});
     let put = editor.put_targeting(FLAG, targeting).await.expect(200);
     let told = explain(&viewer, json!({"targetingKey": "user-2", "country": "DE"})).await;
-    assert_eq!((&told["rule"], &told["reason"], &told["value"], &told["arm"]), (&json!("germany"), &json!("TARGETING_MATCH"), &json!(true), &json!("outside")));
+    assert_eq!(
+        (&told["rule"], &told["reason"], &told["value"], &told["arm"]),
+        (&json!("germany"), &json!("TARGETING_MATCH"), &json!(true), &json!("outside"))
+    );
     assert_eq!(told["revision"], put.json["revision"]);
     assert_eq!(explain(&viewer, json!({"targetingKey": "user-9", "country": "DE"})).await["variant"], "off");
     let staff = explain(&viewer, json!({"targetingKey": "user-1"})).await;
@@ -115,14 +126,17 @@ async fn explain_answers_for_the_past(backend: Backend) {
     let editor = house.editor();
     editor.create_flag(FLAG).await;
     let mut moments = Vec::new();
-    for percentage in [0.0, 100.0, 0.0, 25.0, 75.0] {
+    for percentage in [10.0, 100.0, 0.0, 25.0, 75.0] {
         editor.raise(FLAG, percentage).await.expect(200);
         let change = editor.get("changes?limit=1").await.expect(200).json["changes"][0].clone();
         let context = json!({"targetingKey": "user-42", "plan": "gold"});
         moments.push((change["at"].as_str().unwrap().to_owned(), change["revision"].as_u64().unwrap(), explain(&editor, context).await));
         storyflag_tests::eventually("the clock goes on", || async {
             let now = jiff::Timestamp::now();
-            storyflag_tests::eventually::when(now.as_millisecond() > change["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond(), now)
+            storyflag_tests::eventually::when(
+                now.as_millisecond() > change["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond(),
+                now,
+            )
         })
         .await;
     }

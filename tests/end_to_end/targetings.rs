@@ -97,7 +97,7 @@ async fn what_a_get_told_is_put_back(backend: Backend) {
     assert_eq!(editor.everything().await, before);
     // What was read before somebody else wrote is not put over it.
     editor.raise(FLAG, 5.0).await.expect(200);
-    editor.put_targeting(FLAG, told.json).await.refused(422, &["/revision"], "read it again");
+    editor.put_targeting(FLAG, told.json).await.refused(422, &["/version"], "read it again");
 }
 
 async fn a_kill_stands_through_everything_but_a_revive(backend: Backend) {
@@ -114,7 +114,10 @@ async fn a_kill_stands_through_everything_but_a_revive(backend: Backend) {
     assert_eq!(release_manager.kill(FLAG).await.expect(200).json["revision"], revision, "killed twice is killed");
 
     release_manager.put_targeting(FLAG, json!({"rollout": {"percentage": 50, "serve": "b"}})).await.expect(200);
-    release_manager.post(&format!("flags/{FLAG}/revert"), &json!({"revision": alive.number("revision"), "reason": "back", "force": true})).await.expect(200);
+    release_manager
+        .post(&format!("flags/{FLAG}/revert"), &json!({"revision": alive.number("revision"), "reason": "back", "force": true}))
+        .await
+        .expect(200);
     let stands = release_manager.force(FLAG, 90.0).await.expect(200);
     assert_eq!(release_manager.targeting(FLAG).await.json["killed"], true);
     applied(&application, stands.number("revision")).await;
@@ -141,10 +144,15 @@ async fn a_dry_run_tells_who_would_come_and_go(backend: Backend) {
     assert_eq!(bump(0.1).await["units"], json!({"added": 0.0, "lost": 9.9}));
     assert_eq!(bump(10.0).await["differences"], json!([]));
     let killed = editor.post("flags/US-100-cart/kill?dry_run=true", &json!({})).await.expect(200).json;
-    assert_eq!((&killed["units"], &killed["warnings"][0]), (&json!({"added": 0.0, "lost": 10.0}), &json!("killed here: nobody is served until it is revived")));
+    assert_eq!(
+        (&killed["units"], &killed["warnings"][0]),
+        (&json!({"added": 0.0, "lost": 10.0}), &json!("killed here: nobody is served until it is revived"))
+    );
     let put = editor.put(&format!("flags/{FLAG}?dry_run=true"), &everything()).await.expect(200).json;
     let pointers: Vec<&str> = put["differences"].as_array().unwrap().iter().filter_map(|one| one["pointer"].as_str()).collect();
-    for pointer in ["/unit", "/prerequisites", "/overrides/tester~11", "/rules", "/rollout/percentage", "/rollout/cohorts", "/rollout/otherwise"] {
+    for pointer in
+        ["/unit", "/prerequisites", "/overrides/tester~11", "/rules", "/rollout/percentage", "/rollout/cohorts", "/rollout/otherwise"]
+    {
         assert!(pointers.contains(&pointer), "{pointer} in {pointers:?}");
     }
     assert!(put.get("units").is_none(), "who would come and go is not a matter of the percentage alone: {put}");

@@ -192,7 +192,13 @@ fn is_safe(before: &FlagItem, after: &FlagItem) -> bool {
 }
 
 /// Who may not is told so alone; what else a protected environment wants is a fault among the others.
-fn may_go_forward(ask: &Ask, project: &str, environment: &EnvironmentRow, before: &FlagItem, after: &FlagItem) -> Result<Vec<Fault>, Error> {
+fn may_go_forward(
+    ask: &Ask,
+    project: &str,
+    environment: &EnvironmentRow,
+    before: &FlagItem,
+    after: &FlagItem,
+) -> Result<Vec<Fault>, Error> {
     let right = if before.killed && !after.killed { Right::Advance } else { Right::Change };
     ask.caller.may(right, project, environment)?;
     let mut faults: Vec<Fault> = missing_reason(ask, environment).into_iter().collect();
