@@ -1,13 +1,21 @@
 //! What happens to every request: its id, its line in the log, its place in the metrics.
 
-use std::time::Instant;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
 use axum::{
+    body::{Body, Bytes},
     extract::{MatchedPath, Request, State},
     http::{HeaderValue, Method, header},
     middleware::Next,
     response::Response,
 };
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -83,6 +91,58 @@ pub async fn observe(State(metrics): State<HttpMetrics>, mut request: Request, n
     response.headers_mut().insert(REQUEST_ID, id);
     response.headers_mut().entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     response
+}
+
+/// What of a body is read away, and for how long, after its request was answered.
+const READ_AWAY: usize = 64 * 1024 * 1024;
+const READ_AWAY_FOR: Duration = Duration::from_secs(10);
+
+/// Reads what a handler has left of its request's body. Who is still sending when the connection is closed sees it break,
+/// and never the answer that says why: a body that is too large, a token that has expired.
+pub async fn read_away(request: Request, next: Next) -> Response {
+    // Who asked first whether to send it has not sent it yet.
+    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let body = Lent(Arc::new(Mutex::new(body)));
+    let response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
+    let rest = async {
+        let mut rest = body;
+        let mut left = READ_AWAY;
+        while let Some(Ok(frame)) = rest.frame().await {
+            let read = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Too much or too slow: then the connection breaks after all.
+    let _ = tokio::time::timeout(READ_AWAY_FOR, rest).await;
+    response
+}
+
+/// A body that its handler may drop.
+#[derive(Clone)]
+struct Lent(Arc<Mutex<Body>>);
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
 }
 
 fn is_sensible(id: &HeaderValue) -> bool {

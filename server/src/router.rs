@@ -83,6 +83,7 @@ parts!(app: App, store: Store, tokens: Tokens, hub: Hub, telemetry: Telemetry, h
             Errors are RFC 9457 problems. What a GET tells may be PUT back; `?dry_run=true` on any write changes nothing and tells what it would do.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
+    components(schemas(error::Problem, error::ProblemFault)),
     modifiers(&Security),
     security(("token" = [])),
 )]
@@ -186,6 +187,7 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         .layer(cors(config))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(error::render))
+        .layer(from_fn(middleware::read_away))
         .layer(axum::middleware::from_fn_with_state(state.http.clone(), middleware::observe))
         .with_state(state)
 }

@@ -163,6 +163,12 @@ async fn people(reader: &mut Reader<'_>) {
     reader.post(&format!("{targeting}/explain"), &json!({"context": {"targetingKey": "user-1"}})).await.expect(200);
     reader.get(&format!("{targeting}/explain?unit=u&at=2020-01-01T00:00:00Z")).await.expect(200);
     reader.post("explain", &json!({"context": {}})).await.expect(200);
+    for path in [format!("{targeting}/kill?dry_run=true"), format!("{targeting}/revive?dry_run=true")] {
+        reader.post(&path, &json!({})).await.expect(200);
+    }
+    reader.put(&format!("{project}/environments/moon?dry_run=true"), &json!({})).await.expect(200);
+    reader.put("cohorts/moon?dry_run=true", &json!({})).await.expect(200);
+    reader.post("keys?dry_run=true", &json!({"name": "none"})).await.expect(200);
     let made = reader.post("keys", &json!({"name": "shop"})).await.expect(201);
     reader.get("keys").await.expect(200);
     reader.delete(&format!("keys/{}", made.json["id"].as_str().unwrap())).await.expect(204);

@@ -126,7 +126,7 @@ async fn explain_answers_for_the_past(backend: Backend) {
     let editor = house.editor();
     editor.create_flag(FLAG).await;
     let mut moments = Vec::new();
-    for percentage in [0.0, 100.0, 0.0, 25.0, 75.0] {
+    for percentage in [10.0, 100.0, 0.0, 25.0, 75.0] {
         editor.raise(FLAG, percentage).await.expect(200);
         let change = editor.get("changes?limit=1").await.expect(200).json["changes"][0].clone();
         let context = json!({"targetingKey": "user-42", "plan": "gold"});

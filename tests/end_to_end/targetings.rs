@@ -97,7 +97,7 @@ async fn what_a_get_told_is_put_back(backend: Backend) {
     assert_eq!(editor.everything().await, before);
     // What was read before somebody else wrote is not put over it.
     editor.raise(FLAG, 5.0).await.expect(200);
-    editor.put_targeting(FLAG, told.json).await.refused(422, &["/revision"], "read it again");
+    editor.put_targeting(FLAG, told.json).await.refused(422, &["/version"], "read it again");
 }
 
 async fn a_kill_stands_through_everything_but_a_revive(backend: Backend) {

@@ -13,7 +13,8 @@ use super::{
     forms::ConditionForm,
     next_after,
     problems::{ReadProblems, WriteProblems},
-    time, writes,
+    time,
+    writes::{self, Wrote},
 };
 use crate::{
     app::{App, CohortDefinition},
@@ -135,7 +136,7 @@ pub async fn find_cohort(State(app): State<App>, caller: Caller, At(at): At<Coho
 
 /// Creates a cohort, or replaces its description, unit and conditions
 #[utoipa::path(put, path = "/api/v1/projects/{project}/environments/{environment}/cohorts/{cohort}", tag = "cohorts", params(CohortPath, WriteParams),
-    request_body = CohortBody, responses((status = 200, body = CohortView), (status = 201, body = CohortView), WriteProblems))]
+    request_body = CohortBody, responses((status = 200, body = Wrote<CohortView>), (status = 201, body = CohortView), WriteProblems))]
 pub async fn put_cohort(
     State(app): State<App>,
     caller: Caller,
@@ -158,7 +159,7 @@ pub async fn put_cohort(
 
 /// Deletes a cohort that no flag names
 #[utoipa::path(delete, path = "/api/v1/projects/{project}/environments/{environment}/cohorts/{cohort}", tag = "cohorts", params(CohortPath, WriteParams),
-    responses((status = 200, body = CohortView), WriteProblems))]
+    responses((status = 200, body = Wrote<CohortView>), WriteProblems))]
 pub async fn delete_cohort(
     State(app): State<App>,
     caller: Caller,

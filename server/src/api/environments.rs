@@ -11,7 +11,8 @@ use super::{
     body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
     fields::{Fields, FromJson},
     problems::{ReadProblems, WriteProblems},
-    time, writes,
+    time,
+    writes::{self, Wrote},
 };
 use crate::{
     app::{App, EnvironmentDefinition, Settings},
@@ -131,7 +132,7 @@ pub async fn find_environment(State(app): State<App>, caller: Caller, At(at): At
 
 /// Makes an environment, or changes its settings
 #[utoipa::path(put, path = "/api/v1/projects/{project}/environments/{environment}", tag = "environments", params(InEnvironment, WriteParams), request_body = EnvironmentBody,
-    responses((status = 200, body = EnvironmentView), (status = 201, body = EnvironmentView), WriteProblems))]
+    responses((status = 200, body = Wrote<EnvironmentView>), (status = 201, body = EnvironmentView), WriteProblems))]
 pub async fn put_environment(
     State(app): State<App>,
     caller: Caller,

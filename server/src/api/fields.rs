@@ -177,7 +177,9 @@ impl FromJson for Condition {
         match serde_json::from_value(value.clone()) {
             Ok(condition) => Some(condition),
             Err(error) => {
-                faults.push(Fault { pointer: at.to_owned(), detail: error.to_string() });
+                // serde names the types of Rust; whoever wrote the JSON knows its own.
+                let detail = error.to_string().replace("expected f64", "expected a number");
+                faults.push(Fault { pointer: at.to_owned(), detail });
                 None
             }
         }

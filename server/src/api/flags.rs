@@ -14,7 +14,8 @@ use super::{
     fields::{Fields, FromJson},
     next_after,
     problems::{ReadProblems, WriteProblems},
-    time, writes,
+    time,
+    writes::{self, Wrote},
 };
 use crate::{
     app::{App, FlagDefinition, FlagPatch},
@@ -192,7 +193,7 @@ pub async fn find_flag(State(app): State<App>, _: Caller, At(at): At<FlagPath>) 
 
 /// Creates a flag, which is born in every environment: enabled, at 0 %
 #[utoipa::path(put, path = "/api/v1/projects/{project}/flags/{flag}", tag = "flags", params(FlagPath, WriteParams), request_body = FlagBody,
-    responses((status = 200, body = FlagView), (status = 201, body = FlagView), WriteProblems))]
+    responses((status = 200, body = Wrote<FlagView>), (status = 201, body = FlagView), WriteProblems))]
 pub async fn put_flag(
     State(app): State<App>,
     caller: Caller,
@@ -220,7 +221,7 @@ pub async fn put_flag(
 
 /// Changes parts of a flag
 #[utoipa::path(patch, path = "/api/v1/projects/{project}/flags/{flag}", tag = "flags", params(FlagPath, WriteParams), request_body = FlagPatchBody,
-    responses((status = 200, body = FlagView), WriteProblems))]
+    responses((status = 200, body = Wrote<FlagView>), WriteProblems))]
 pub async fn patch_flag(
     State(app): State<App>,
     caller: Caller,
@@ -272,7 +273,7 @@ impl FromJson for FlagPatchBody {
 
 /// Archives a flag: it is gone everywhere, and its key is never used again
 #[utoipa::path(delete, path = "/api/v1/projects/{project}/flags/{flag}", tag = "flags", params(FlagPath, WriteParams),
-    responses((status = 200, body = FlagView), WriteProblems))]
+    responses((status = 200, body = Wrote<FlagView>), WriteProblems))]
 pub async fn archive_flag(
     State(app): State<App>,
     caller: Caller,

@@ -13,7 +13,7 @@ use super::{
     problems::{ReadProblems, WriteProblems},
     targetings::{self, TargetingAnswer, TargetingPath, view_of},
     time,
-    writes::{Difference, differences},
+    writes::{Difference, Wrote, differences},
 };
 use crate::{
     app::{App, HistoryEntry},
@@ -106,7 +106,7 @@ pub async fn list_history(
 
 /// Gives a flag the targeting that it had at a revision
 #[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}/revert", tag = "history", params(TargetingPath, WriteParams),
-    request_body = RevertBody, responses((status = 200, body = TargetingAnswer), WriteProblems))]
+    request_body = RevertBody, responses((status = 200, body = Wrote<TargetingAnswer>), WriteProblems))]
 pub async fn revert_targeting(
     State(app): State<App>,
     caller: Caller,

@@ -101,7 +101,7 @@ pub async fn list_keys(State(app): State<App>, caller: Caller, At(at): At<InEnvi
 
 /// Makes an SDK key, which is shown once
 #[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/keys", tag = "keys", params(InEnvironment, WriteParams),
-    request_body = KeyBody, responses((status = 201, body = NewKeyView), WriteProblems))]
+    request_body = KeyBody, responses((status = 200, body = NewKeyView, description = "With `dry_run`: the key is empty, since it was not made."), (status = 201, body = NewKeyView), WriteProblems))]
 pub async fn create_key(
     State(app): State<App>,
     caller: Caller,

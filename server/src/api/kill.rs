@@ -6,12 +6,13 @@ use super::{
     body::{At, Body, Params, WriteFields, WriteParams},
     problems::WriteProblems,
     targetings::{self, TargetingAnswer, TargetingPath},
+    writes::Wrote,
 };
 use crate::{app::App, auth::Caller, error::Error};
 
 /// Kills a flag here: everybody gets `off`, until it is revived
 #[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}/kill", tag = "targetings", params(TargetingPath, WriteParams),
-    request_body = WriteFields, responses((status = 200, body = TargetingAnswer), WriteProblems))]
+    request_body = WriteFields, responses((status = 200, body = Wrote<TargetingAnswer>), WriteProblems))]
 pub async fn kill_flag(
     State(app): State<App>,
     caller: Caller,
@@ -29,7 +30,7 @@ pub async fn kill_flag(
 
 /// Revives a killed flag: the same users as before are served
 #[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}/revive", tag = "targetings", params(TargetingPath, WriteParams),
-    request_body = WriteFields, responses((status = 200, body = TargetingAnswer), WriteProblems))]
+    request_body = WriteFields, responses((status = 200, body = Wrote<TargetingAnswer>), WriteProblems))]
 pub async fn revive_flag(
     State(app): State<App>,
     caller: Caller,

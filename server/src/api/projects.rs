@@ -12,7 +12,8 @@ use super::{
     fields::{Fields, FromJson},
     next_after,
     problems::{ReadProblems, WriteProblems},
-    time, writes,
+    time,
+    writes::{self, Wrote},
 };
 use crate::{app::App, auth::Caller, error::Error, store::ProjectRow};
 
@@ -75,7 +76,7 @@ pub async fn find_project(State(app): State<App>, _: Caller, At(at): At<InProjec
 
 /// Makes a project, or renames it
 #[utoipa::path(put, path = "/api/v1/projects/{project}", tag = "projects", params(InProject, WriteParams), request_body = ProjectBody,
-    responses((status = 200, body = ProjectView), (status = 201, body = ProjectView), WriteProblems))]
+    responses((status = 200, body = Wrote<ProjectView>), (status = 201, body = ProjectView), WriteProblems))]
 pub async fn put_project(
     State(app): State<App>,
     caller: Caller,

@@ -16,6 +16,7 @@ use super::{
     forms::RolloutForm,
     problems::WriteProblems,
     targetings::{self, TargetingAnswer, TargetingPath},
+    writes::Wrote,
 };
 use crate::{app::App, auth::Caller, error::Error};
 
@@ -65,7 +66,7 @@ pub struct BumpAnswer {
 
 /// Raises or lowers the percentage
 #[utoipa::path(patch, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}/rollout", tag = "targetings", params(TargetingPath, WriteParams),
-    request_body = BumpBody, responses((status = 200, body = BumpAnswer), WriteProblems))]
+    request_body = BumpBody, responses((status = 200, body = Wrote<BumpAnswer>), WriteProblems))]
 pub async fn bump_rollout(
     State(app): State<App>,
     caller: Caller,
@@ -95,7 +96,7 @@ pub async fn bump_rollout(
 
 /// Replaces the whole rollout: cohorts, percentage, what is served
 #[utoipa::path(put, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}/rollout", tag = "targetings", params(TargetingPath, WriteParams),
-    request_body = RolloutForm, responses((status = 200, body = TargetingAnswer), WriteProblems))]
+    request_body = RolloutForm, responses((status = 200, body = Wrote<TargetingAnswer>), WriteProblems))]
 pub async fn put_rollout(
     State(app): State<App>,
     caller: Caller,

@@ -16,7 +16,7 @@ use super::{
     next_after,
     problems::{ReadProblems, WriteProblems},
     time,
-    writes::{self, UnitsMoved},
+    writes::{self, UnitsMoved, Wrote},
 };
 use crate::{
     app::{App, Done, TargetingDefinition, TargetingState},
@@ -271,7 +271,7 @@ pub async fn find_targeting(State(app): State<App>, caller: Caller, At(at): At<T
 
 /// Replaces a flag's whole targeting, but for the kill
 #[utoipa::path(put, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}", tag = "targetings", params(TargetingPath, WriteParams),
-    request_body = TargetingBody, responses((status = 200, body = TargetingAnswer), WriteProblems))]
+    request_body = TargetingBody, responses((status = 200, body = Wrote<TargetingAnswer>), WriteProblems))]
 pub async fn put_targeting(
     State(app): State<App>,
     caller: Caller,

@@ -22,6 +22,17 @@ pub struct DryRun {
     pub warnings: Vec<String>,
 }
 
+/// What a write answers: what stands now, or with `dry_run` what the write would do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes answers; no value is ever made")]
+pub enum Wrote<T: ToSchema> {
+    /// What stands now.
+    Stands(T),
+    /// With `dry_run`.
+    Would(DryRun),
+}
+
 /// One difference.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Difference {

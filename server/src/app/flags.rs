@@ -162,7 +162,8 @@ impl App {
         if !write.tx.archive_flag(&before, write.now).await? {
             return Err(Error::conflict("", "somebody else changed it at this moment: read it again"));
         }
-        let after = FlagRow { archived_at: Some(write.now), version: before.version.saturating_add(1), ..before.clone() };
+        let after =
+            FlagRow { archived_at: Some(write.now), updated_at: write.now, version: before.version.saturating_add(1), ..before.clone() };
         write.audit(project.id, None, "flag_definition", key, None);
         write.commit().await?;
         Ok(Done { before: Some(before), after, revision: None, changed: true, warnings: Vec::new() })
