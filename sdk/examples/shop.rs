@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! export STORYFLAG_SDK_KEY=sfs_...          # printed by the service on its first start
-//! cargo run --example shop -- http://localhost:8080
+//! cargo run --example shop -- http://localhost:8080      # and a port, if 3000 is taken
 //! curl 'http://localhost:3000/checkout?user=user-42&country=DE'
 //! ```
 //!
@@ -50,7 +50,7 @@ async fn health(State(flags): State<Client>) -> String {
     format!("{:#?}\n", flags.status())
 }
 
-async fn run(address: &str, sdk_key: String) -> Result<(), Box<dyn Error>> {
+async fn run(address: &str, sdk_key: String, port: u16) -> Result<(), Box<dyn Error>> {
     let flags = Client::builder(address, sdk_key).disk_cache(env::temp_dir().join("storyflag-shop")).connect().await?;
     let status = flags.status();
     println!("{:?}, serving {}", status.state, status.identity.map_or("defaults".into(), |identity| identity.to_string()));
@@ -66,8 +66,8 @@ async fn run(address: &str, sdk_key: String) -> Result<(), Box<dyn Error>> {
     });
 
     let shop = Router::new().route("/checkout", get(checkout)).route("/why", get(why)).route("/health", get(health));
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    println!("open at http://127.0.0.1:3000/checkout?user=user-42 (why: /why?user=user-42, how: /health); close with Ctrl-C");
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("open at http://127.0.0.1:{port}/checkout?user=user-42 (why: /why?user=user-42, how: /health); close with Ctrl-C");
     let closing = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
     axum::serve(listener, shop.with_state(flags.clone())).with_graceful_shutdown(closing).await?;
     flags.close().await;
@@ -82,7 +82,8 @@ async fn main() -> ExitCode {
         eprintln!("storyflag keys --help says how to make another");
         return ExitCode::FAILURE;
     };
-    match run(&address, sdk_key).await {
+    let port = env::args().nth(2).and_then(|port| port.parse().ok()).unwrap_or(3000);
+    match run(&address, sdk_key, port).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

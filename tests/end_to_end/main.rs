@@ -27,6 +27,7 @@ mod nodes;
 mod outage;
 mod prerequisites;
 mod readers;
+mod readme;
 mod regression;
 mod targetings;
 mod time_travel;

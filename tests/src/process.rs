@@ -13,7 +13,7 @@ use crate::actors::Actor;
 /// How long a node may take to start: long, because only a failing test waits it out.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// The last line that a node says when it starts, the first time and later.
-const LAST_LINES: [&str; 2] = ["The API and its page:", "An SDK key:"];
+const LAST_LINES: [&str; 2] = ["The API and its page:", "An SDK key for an application:"];
 
 /// A running `storyflag serve`. Killed when this is dropped, and when this test process ends in whatever way.
 pub struct Process {
@@ -108,7 +108,8 @@ impl Process {
 }
 
 /// Built beside the test: cargo builds a package's programs before it runs its tests.
-fn program() -> PathBuf {
+/// The program: `main` of the `storyflag` command under another name.
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("this test is a file");
     let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/end_to_end-...");
     folder.join("storyflag-node")
@@ -127,9 +128,10 @@ async fn read_greeting(said: &mut Lines<BufReader<ChildStdout>>) -> Vec<String> 
 }
 
 fn first_start(greeting: &[String]) -> Option<FirstStart> {
-    let token = greeting.iter().find_map(|line| after(line.trim(), "export STORYFLAG_TOKEN="))?;
-    let keys = greeting.iter().filter_map(|line| line.trim().strip_prefix("SDK key for "));
-    let keys = keys.filter_map(|line| line.split_once(char::is_whitespace)).map(|(of, key)| (of.to_owned(), key.trim().to_owned()));
+    // A later start prints how to make a token instead.
+    let token = greeting.iter().find_map(|line| after(line.trim(), "export STORYFLAG_TOKEN=")).filter(|token| !token.starts_with('$'))?;
+    let words = greeting.iter().filter_map(|line| line.trim().split_once(char::is_whitespace));
+    let keys = words.filter(|(_, key)| key.trim().starts_with("sfs_")).map(|(of, key)| (of.to_owned(), key.trim().to_owned()));
     Some(FirstStart { token, keys: keys.collect() })
 }
 
