@@ -2,7 +2,7 @@
 //! people with a role, and a network that can be cut.
 //!
 //! A test reads like a story: `release_manager.raise("US-123-checkout", 1.0).await`. Nothing here sleeps for a fixed
-//! time: what takes time is asked for until it is so ([`eventually`]), and a port is known because we hold it.
+//! time: what takes time is asked for until it is so ([`eventually()`]), and a port is known because we hold it.
 
 // What fails in here fails a test: a panic with a message is the right answer to everything.
 #![allow(

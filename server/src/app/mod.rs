@@ -1,7 +1,7 @@
 //! Use cases, one file a noun: check, change in one transaction, publish. **The only write path.**
 //!
 //! The API, the console and the command line call these; they decide, and know nothing of HTTP or SQL. Every write goes
-//! through [`write::Write`], which begins with the environment's row: that row is the lock and the number.
+//! through `write::Write`, which begins with the environment's row: that row is the lock and the number.
 
 mod cohorts;
 mod environments;

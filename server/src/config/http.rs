@@ -8,7 +8,7 @@ pub struct HttpConfig {
     /// The address to listen at. STORYFLAG_LISTEN; 127.0.0.1:8080
     #[arg(id = "listen", long = "listen", env = "STORYFLAG_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Origins of browsers that may call the API, separated by commas, such as https://flags.example.com. STORYFLAG_CORS_ORIGINS; none
+    /// Origins of browsers that may call the API, separated by commas, such as `https://flags.example.com`. STORYFLAG_CORS_ORIGINS; none
     #[arg(id = "cors-origins", long = "cors-origins", env = "STORYFLAG_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origins: Vec<String>,
     /// New streams that are let in a second; beyond it they are told to come back. STORYFLAG_STREAMS_PER_SECOND; 500 a core

@@ -1,7 +1,7 @@
 //! SQL, one file a noun: the only place that names sqlx.
 //!
 //! Every text is written once, with `$1` placeholders and portable types; times and seeds come from the caller.
-//! What must differ between SQLite and Postgres stands in [`backend`].
+//! What must differ between SQLite and Postgres stands in `backend`.
 //!
 //! Reads of one statement are on [`Store`]; what is written, and what is read under a lock, is on [`Tx`]. Every call is
 //! bounded in time: with the database away it fails within seconds as [`StoreError::Unavailable`], and works again when
