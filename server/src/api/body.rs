@@ -288,7 +288,7 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(too_deep(nested(DEEPEST).as_bytes()), None);
         assert_eq!(too_deep(nested(DEEPEST + 1).as_bytes()), Some((1, DEEPEST + 1)));
-        assert_eq!(too_deep(format!("{{\n\"a\": {}}}", nested(DEEPEST)).as_bytes()), Some((2, 5 + DEEPEST + 1)));
+        assert_eq!(too_deep(format!("{{\n\"a\": {}}}", nested(DEEPEST)).as_bytes()), Some((2, 5 + DEEPEST)));
         assert_eq!(too_deep(format!("[\"\\\"{}\"]", "[".repeat(99)).as_bytes()), None);
     }
 
