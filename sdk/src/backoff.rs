@@ -34,7 +34,7 @@ impl Jitter {
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 const FIRST_REFUSED: Duration = Duration::from_secs(10);
-const LONGEST_REFUSED: Duration = Duration::from_secs(300);
+const LONGEST_REFUSED: Duration = Duration::from_secs(30);
 
 /// The number of failures in a row.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,7 @@ impl Backoff {
         jitter.of(self.doubled(FIRST, self.longest))
     }
 
-    /// After an answer that will hardly change by itself, such as a revoked key: 5 to 10 s at first, 2.5 to 5 min at most.
+    /// After an answer that will hardly change by itself, such as a revoked key: 5 to 10 s at first, 15 to 30 s at most.
     pub(crate) fn after_refusal(&mut self, jitter: Jitter) -> Duration {
         let longest = self.doubled(FIRST_REFUSED, LONGEST_REFUSED);
         jitter.between(longest / 2, longest)
@@ -104,11 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn refusals_wait_for_minutes() {
+    fn refusals_wait_longer_at_once_and_never_longer_than_thirty_seconds() {
         let mut backoff = Backoff::default();
         assert_eq!(backoff.after_refusal(Jitter::NONE), Duration::from_secs(5));
         let last = (0..10).map(|_| backoff.after_refusal(Jitter::ALL)).last();
-        assert_eq!(last, Some(Duration::from_secs(300)));
-        assert_eq!(backoff.after_refusal(Jitter::NONE), Duration::from_secs(150));
+        assert_eq!(last, Some(Duration::from_secs(30)));
+        assert_eq!(backoff.after_refusal(Jitter::NONE), Duration::from_secs(15));
     }
 }

@@ -234,8 +234,11 @@ impl Driver {
             let next = self.at(poll_at.map_or(until, |poll_at| poll_at.min(until)));
             select! {
                 Some(found) = self.found.recv() => {
+                    // A list says nothing about the ruleset: whether that is presented again stays as it was decided.
+                    let presents = self.presents;
                     let action = self.take(found);
                     self.act(action);
+                    self.presents &= presents;
                 }
                 () = sleep_until(next) => {
                     let now = self.now();

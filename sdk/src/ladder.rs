@@ -202,7 +202,7 @@ mod tests {
         let mut ladder = Ladder::new(1);
         ladder.confirmed();
         let waits: Vec<u128> = (0..8).map(|_| fail(&mut ladder, &REFUSED, 0) / 1_000).collect();
-        assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300, 300]);
+        assert_eq!(waits, [10, 20, 30, 30, 30, 30, 30, 30]);
         assert_eq!(ladder.poll_at(), None, "a poll would be refused alike");
     }
 

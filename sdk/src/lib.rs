@@ -38,7 +38,7 @@
 //! | the service is away at the start | serves the disk cache, marked [`State::Stale`]; without one, the caller's defaults |
 //! | the stream breaks | keeps what it has, and tries again: stream, poll beside it, next [`Builder::endpoint`] |
 //! | the service sends garbage, a gap, or something older | keeps what it has, and asks for everything |
-//! | the key is revoked | keeps what it has, and asks every few minutes |
+//! | the key is revoked | keeps what it has, and asks twice or more a minute |
 //! | a flag needs a newer SDK | that flag answers with the caller's default; a kill still reaches it |
 //!
 //! What was good once never expires: staleness is told by [`Client::status`] and never changes an answer.

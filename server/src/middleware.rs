@@ -55,8 +55,13 @@ impl HttpMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.0005, 2.0, 14));
         let metrics = Self { requests: Family::default(), seconds: Family::new_with_constructor(seconds) };
-        registry.register("http_requests", "Requests that were answered", metrics.requests.clone());
-        registry.register_with_unit("http_request_duration", "Time until the answer's head", Unit::Seconds, metrics.seconds.clone());
+        registry.register("storyflag_http_requests", "Requests that were answered", metrics.requests.clone());
+        registry.register_with_unit(
+            "storyflag_http_request_duration",
+            "Time until the answer's head",
+            Unit::Seconds,
+            metrics.seconds.clone(),
+        );
         metrics
     }
 

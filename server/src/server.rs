@@ -60,7 +60,7 @@ impl Server {
             None => Bus::in_process(),
         };
         let node: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
-        let mut registry = Registry::with_prefix("storyflag");
+        let mut registry = Registry::default();
         let http = HttpMetrics::register(&mut registry);
         let mut options = Options::default();
         if let Some(per_second) = config.http.streams_per_second {
@@ -70,6 +70,10 @@ impl Server {
         let telemetry = Telemetry::start(store.clone(), Arc::clone(&node), background.clone(), &mut registry);
         let app = App::new(store.clone(), hub.clone(), telemetry.clone());
         app.remember_places().await?;
+        tokio::spawn({
+            let (app, stop) = (app.clone(), background.clone());
+            async move { app.sweep_forever(stop).await }
+        });
         let health = Health::new(store.clone(), hub.clone(), node);
         let state = AppState { app, store, tokens, hub, telemetry, health, http, registry: Arc::new(registry) };
         Ok(Self { config, state, first_start, background })

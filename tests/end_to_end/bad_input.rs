@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use storyflag_tests::actors::{Actor, flag_path};
+use storyflag_tests::answer::Answer;
 use storyflag_tests::{Backend, House, on_both_databases};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,6 +21,7 @@ on_both_databases!(
     what_does_not_exist,
     a_key_that_is_none,
     a_bad_list_of_members,
+    a_kill_that_is_badly_wrapped,
 );
 
 /// A house with one flag at 0.1 % in staging, and the editor who works there.
@@ -116,7 +118,12 @@ async fn unknown_fields_and_wrong_types(backend: Backend) {
     editor.put(TARGETING, &rules).await.refused(422, &["/rules/0/unless"], "known are id, if, serve");
     editor.put("cohorts/internal-users", &json!({"units": []})).await.refused(422, &["/units"], "known are description, unit, if");
     editor.patch("cohorts/internal-users/members", &json!({"add": "user-2"})).await.refused(422, &["/add"], "not a list");
-    editor.post("flags/US-123-checkout/kill", &json!({"percentage": 0})).await.refused(422, &["/percentage"], "known are reason");
+    let release_manager = house.release_manager();
+    release_manager.post("flags/US-123-checkout/revive", &json!({"percentage": 0})).await.refused(
+        422,
+        &["/percentage"],
+        "known are reason",
+    );
     editor.post("flags/US-123-checkout/revert", &json!({"revision": "1"})).await.refused(422, &["/revision"], "not a whole number");
     editor.post("explain", &json!({})).await.refused(422, &["/context"], "is missing");
     let nested = json!({"context": {"targetingKey": "u", "cart": {"items": 3}}, "at": "yesterday"});
@@ -261,4 +268,16 @@ async fn a_bad_list_of_members(backend: Backend) {
     patch(json!({"add": units})).await.refused(422, &["/add"], "more than 10000 units together");
     assert_eq!(editor.everything().await, before);
     assert_eq!(editor.get("cohorts/internal-users/members").await.expect(200).json["members"], json!(["user-1", "user-2"]));
+}
+
+async fn a_kill_that_is_badly_wrapped(backend: Backend) {
+    let (_house, editor) = a_flag_at_a_tenth(backend).await;
+    let path = "flags/US-123-checkout/kill";
+    let killed = |answer: Answer| assert_eq!((answer.status, &answer.json["killed"]), (200, &json!(true)), "{}", answer.text);
+    killed(editor.request(Method::POST, path).header("if-match", "3").send().await);
+    killed(editor.request(Method::POST, path).body("application/x-www-form-urlencoded", "").send().await);
+    killed(editor.request(Method::POST, &format!("{path}?reason=one")).json(&json!({"reason": "x".repeat(5_000)})).send().await);
+    let told = editor.request(Method::POST, path).body("application/json", "{\"reason\": ").send().await;
+    assert!(told.json["warnings"].to_string().contains("the body was not understood"), "{}", told.text);
+    killed(told);
 }

@@ -92,7 +92,7 @@ async fn faults_are_listed_together(backend: Backend) {
         "rollout": {"percentage": 50, "serve": [{"variant": "on", "weight": 10}]},
     });
     let pointers =
-        ["/reason", "/percentage", "/unit", "/rules/0/if/0/matches", "/rules/0/serve", "/rollout/serve", "/rules/0/if/1/in_cohort"];
+        ["/reason", "/rollout/percentage", "/unit", "/rules/0/if/0/matches", "/rules/0/serve", "/rollout/serve", "/rules/0/if/1/in_cohort"];
     release_manager.put(TARGETING, &targeting).await.refused(422, &pointers, "7 faults");
     assert_eq!(release_manager.everything().await, before);
 }
@@ -120,7 +120,7 @@ async fn what_a_protected_environment_wants(backend: Backend) {
     first.refused(422, &["/percentage"], "at most 1 % from 0, unless \"force\": true says so");
     release_manager.put(TARGETING, &json!({"rollout": {"percentage": 100, "serve": "on"}})).await.refused(
         422,
-        &["/reason", "/percentage"],
+        &["/reason", "/rollout/percentage"],
         "force",
     );
     assert_eq!(release_manager.everything().await, before);

@@ -25,14 +25,17 @@ impl<S: Send + Sync, T: FromJson> FromRequest<S> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        if let Some(kind) = request.headers().get(header::CONTENT_TYPE) {
-            let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            if kind != "application/json" && !kind.ends_with("+json") {
-                return Err(Error::MediaType(format!("the body is {kind:?}; it must be application/json")));
-            }
-        }
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .map(|kind| kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
-        read(&bytes).map(Self)
+        match kind {
+            Some(kind) if !bytes.is_empty() && kind != "application/json" && !kind.ends_with("+json") => {
+                Err(Error::MediaType(format!("the body is {kind:?}; it must be application/json")))
+            }
+            _ => read(&bytes).map(Self),
+        }
     }
 }
 

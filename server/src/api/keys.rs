@@ -3,9 +3,10 @@
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use storyflag_evaluation::Fault;
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,6 +16,7 @@ use super::{
     fields::{Fields, FromJson},
     problems::{ReadProblems, WriteProblems},
     time,
+    writes::DryRun,
 };
 use crate::{app::App, auth::Caller, error::Error, store::KeyRow};
 
@@ -101,7 +103,7 @@ pub async fn list_keys(State(app): State<App>, caller: Caller, At(at): At<InEnvi
 
 /// Makes an SDK key, which is shown once
 #[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/keys", tag = "keys", params(InEnvironment, WriteParams),
-    request_body = KeyBody, responses((status = 200, body = NewKeyView, description = "With `dry_run`: the key is empty, since it was not made."), (status = 201, body = NewKeyView), WriteProblems))]
+    request_body = KeyBody, responses((status = 200, body = DryRun, description = "With `dry_run`: no key was made."), (status = 201, body = NewKeyView), WriteProblems))]
 pub async fn create_key(
     State(app): State<App>,
     caller: Caller,
@@ -109,28 +111,33 @@ pub async fn create_key(
     Params(params): Params<WriteParams>,
     headers: HeaderMap,
     Body(body): Body<KeyBody>,
-) -> Result<Answer<NewKeyView>, Error> {
+) -> Result<Response, Error> {
     let ask = params.ask(caller, WriteFields::default(), &headers)?;
     let place = app.place(&ask.caller, &at.project, &at.environment).await?;
     let done = app.create_key(&ask, &place, &body.name).await?;
-    let status = if ask.dry_run { StatusCode::OK } else { StatusCode::CREATED };
-    // A key that was not made is not shown: it would never work.
-    let key = if ask.dry_run { String::new() } else { done.after.text };
-    Ok(Answer { status, version: None, body: NewKeyView { key, view: view(&done.after.row) } })
+    if ask.dry_run {
+        // A key that was not made is not shown: it would never work.
+        return Ok(Answer::ok(DryRun::of(None, Some(&json!({ "name": body.name })))).into_response());
+    }
+    let body = NewKeyView { key: done.after.text, view: view(&done.after.row) };
+    Ok(Answer { status: StatusCode::CREATED, version: None, body }.into_response())
 }
 
 /// Revokes an SDK key
 #[utoipa::path(delete, path = "/api/v1/projects/{project}/environments/{environment}/keys/{key}", tag = "keys", params(KeyPath, WriteParams),
-    responses((status = 204, description = "Revoked: every node closes its streams within about a second."), WriteProblems))]
+    responses((status = 200, body = DryRun, description = "With `dry_run`: it was not revoked."), (status = 204, description = "Revoked: every node closes its streams within about a second."), WriteProblems))]
 pub async fn revoke_key(
     State(app): State<App>,
     caller: Caller,
     At(at): At<KeyPath>,
     Params(params): Params<WriteParams>,
     headers: HeaderMap,
-) -> Result<StatusCode, Error> {
+) -> Result<Response, Error> {
     let ask = params.ask(caller, WriteFields::default(), &headers)?;
     let place = app.place(&ask.caller, &at.project, &at.environment).await?;
     app.revoke_key(&ask, &place, &at.key).await?;
-    Ok(StatusCode::NO_CONTENT)
+    if ask.dry_run {
+        return Ok(Answer::ok(DryRun::of(Some(&json!({ "id": at.key })), None)).into_response());
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{app::App, auth::Caller, error::Error};
 
+/// Characters of a reason that are kept of a kill: within the bound for all reasons whatever their bytes.
+const LONGEST_REASON: usize = 256;
+
 /// Kills a flag here: everybody gets `off`, until it is revived
 #[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/flags/{flag}/kill", tag = "targetings", params(TargetingPath, WriteParams),
     request_body = WriteFields, responses((status = 200, body = Wrote<TargetingAnswer>), WriteProblems))]
@@ -18,13 +21,19 @@ pub async fn kill_flag(
     caller: Caller,
     At(at): At<TargetingPath>,
     Params(params): Params<WriteParams>,
-    headers: HeaderMap,
-    Body(body): Body<WriteFields>,
+    body: Result<Body<WriteFields>, Error>,
 ) -> Result<Response, Error> {
     let dry_run = params.dry_run;
-    let ask = params.ask(caller, body, &headers)?;
+    let (body, unread) = match body {
+        Ok(Body(body)) => (body, None),
+        Err(error) => (WriteFields::default(), Some(format!("killed all the same, but the body was not understood: {error}"))),
+    };
+    // A kill is not refused for how it is wrapped: no condition, and of a reason as much as fits.
+    let reason = body.reason.or(params.reason).map(|reason| reason.chars().take(LONGEST_REASON).collect());
+    let ask = WriteParams { reason: None, ..params }.ask(caller, WriteFields { reason, ..body }, &HeaderMap::new())?;
     let place = app.place(&ask.caller, &at.project, &at.environment).await?;
-    let done = app.kill(&ask, &place, &at.flag).await?;
+    let mut done = app.kill(&ask, &place, &at.flag).await?;
+    done.warnings.extend(unread);
     Ok(targetings::answer(&app, place.environment.id, dry_run, done).await)
 }
 

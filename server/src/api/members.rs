@@ -48,6 +48,9 @@ pub struct MembersAnswer {
     pub count: u64,
     /// The environment's revision.
     pub revision: i64,
+    /// True when nothing was changed, because that was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Units that come and go; at most 10,000 together.
@@ -165,9 +168,9 @@ impl Units for Lines {
     }
 }
 
-fn answer(done: &Done<MembersChanged>) -> Answer<MembersAnswer> {
+fn answer(dry_run: bool, done: &Done<MembersChanged>) -> Answer<MembersAnswer> {
     let MembersChanged { added, removed, count } = done.after;
-    Answer::ok(MembersAnswer { added, removed, count, revision: done.revision.unwrap_or_default() })
+    Answer::ok(MembersAnswer { added, removed, count, revision: done.revision.unwrap_or_default(), dry_run })
 }
 
 /// Lists the units of a cohort's list, in order
@@ -204,7 +207,7 @@ pub async fn put_members(
     let ask = params.ask(caller, WriteFields::default(), &headers)?;
     let place = app.place(&ask.caller, &at.project, &at.environment).await?;
     let done = app.put_members(&ask, &place, &at.cohort, Lines::of(body)).await?;
-    Ok(answer(&done))
+    Ok(answer(ask.dry_run, &done))
 }
 
 /// Adds units to a cohort's list and takes units from it
@@ -221,5 +224,5 @@ pub async fn patch_members(
     let ask = params.ask(caller, body.write, &headers)?;
     let place = app.place(&ask.caller, &at.project, &at.environment).await?;
     let done = app.patch_members(&ask, &place, &at.cohort, body.add, body.remove).await?;
-    Ok(answer(&done))
+    Ok(answer(ask.dry_run, &done))
 }

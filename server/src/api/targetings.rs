@@ -19,7 +19,7 @@ use super::{
     writes::{self, UnitsMoved, Wrote},
 };
 use crate::{
-    app::{App, Done, TargetingDefinition, TargetingState},
+    app::{App, Done, TargetingDefinition, TargetingState, moved},
     auth::Caller,
     error::Error,
 };
@@ -216,21 +216,10 @@ pub async fn answer(app: &App, environment: i64, dry_run: bool, done: Done<Targe
     writes::answer(dry_run, done, units_moved, view, |state| Some(state.row.version))
 }
 
-/// How exposure moves, where it is a matter of the percentage alone.
+/// How exposure moves, by bucket: of those that nothing before the rollout decides.
 pub fn units_moved(done: &Done<TargetingState>) -> Option<UnitsMoved> {
-    let (before, after) = (&done.before.as_ref()?.item, &done.after.item);
-    let mut same_otherwise = before.clone();
-    same_otherwise.enabled = after.enabled;
-    same_otherwise.killed = after.killed;
-    same_otherwise.rollout.millionths = after.rollout.millionths;
-    let only_rollout = same_otherwise == *after && before.rules.is_empty() && before.overrides.is_empty();
-    if !only_rollout || !before.rollout.cohorts.is_empty() || !before.prerequisites.is_empty() {
-        return None;
-    }
-    let served = |item: &FlagItem| if item.enabled && !item.killed { item.rollout.millionths.millionths() } else { 0 };
-    let percent = |millionths: u32| f64::from(millionths) / 10_000.0;
-    let (from, to) = (served(before), served(after));
-    Some(UnitsMoved { added: percent(to.saturating_sub(from)), lost: percent(from.saturating_sub(to)) })
+    let (added, lost) = moved(&done.before.as_ref()?.item, &done.after.item);
+    Some(UnitsMoved { added: added.percent(), lost: lost.percent() })
 }
 
 /// Lists what is on in an environment

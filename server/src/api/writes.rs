@@ -15,7 +15,7 @@ pub struct DryRun {
     pub dry_run: bool,
     /// What would change.
     pub differences: Vec<Difference>,
-    /// The share of units that would be added and lost, where that can be told exactly.
+    /// The share of units that would be added and lost, for a targeting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<UnitsMoved>,
     /// What the caller should know.
@@ -33,6 +33,13 @@ pub enum Wrote<T: ToSchema> {
     Would(DryRun),
 }
 
+impl DryRun {
+    /// Of a write that goes from one thing to another, or from or to nothing.
+    pub fn of(before: Option<&Value>, after: Option<&Value>) -> Self {
+        Self { dry_run: true, differences: differences(before, after), units: None, warnings: Vec::new() }
+    }
+}
+
 /// One difference.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Difference {
@@ -44,7 +51,7 @@ pub struct Difference {
     pub after: Value,
 }
 
-/// How exposure would move, in percent of all units.
+/// How exposure would move, in percent of all units, by bucket: exact for those that no override, rule or cohort decides.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UnitsMoved {
     /// Units that are not served now and would be.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use storyflag_evaluation::{Fault, FlagItem, ItemKind, Percentage, Rollout, Serve, check_flag};
 
-use super::{App, Ask, Done, check_key, environments::encode, references, targetings::serves_only_off, write::Write};
+use super::{App, Ask, Done, check_key, environments::encode, exposure::serves_only_off, references, write::Write};
 use crate::{
     auth::{Right, Role},
     error::Error,
@@ -91,6 +91,7 @@ impl App {
         let mut write = Write::begin(self, ask).await?;
         write.tx.lock_project(project.id).await?;
         let before = write.tx.find_flag(project.id, key).await?;
+        before.as_ref().map_or(Ok(()), refuse_tombstone)?;
         let wanted = row_of(&project, key, definition, before.as_ref(), write.now)?;
         match before {
             None => {
@@ -98,7 +99,6 @@ impl App {
                 self.create_flag(write, ask, wanted).await
             }
             Some(before) => {
-                refuse_tombstone(&before)?;
                 if ask.if_match.is_none() && !same_content(&before, &wanted) {
                     let version = before.version;
                     return Err(Error::Conflict(

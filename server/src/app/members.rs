@@ -3,7 +3,11 @@
 //! A whole list is written beside the standing one, in transactions of its own and outside the environment's lock, and
 //! made current in one row: neither a kill nor another write waits for it.
 
+use std::time::Duration;
+
 use storyflag_evaluation::{CohortItem, CohortList, ItemKind, ListReference, unit_hash};
+
+use tokio_util::sync::CancellationToken;
 
 use super::{
     App, Ask, Done, Place,
@@ -14,7 +18,7 @@ use super::{
 use crate::{
     auth::Right,
     error::Error,
-    store::{CohortRow, EnvironmentRow},
+    store::{CohortRow, EnvironmentRow, StoreError},
 };
 
 /// The most units of a list.
@@ -28,7 +32,9 @@ const CHUNK: usize = 1_000;
 /// A writer that has not finished after so long is gone.
 const UNFINISHED_MS: i64 = 3_600_000;
 /// An SDK that still asks for a list that was replaced so long ago asks for the whole instead.
-const LISTS_KEPT_MS: i64 = 24 * 3600 * 1000;
+const LISTS_KEPT_MS: i64 = 3_600_000;
+/// How often all that is done.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// Units as they arrive.
 pub trait Units {
@@ -66,9 +72,7 @@ impl App {
         may_change(ask, place, &place.environment)?;
         let (row, item) = self.find_cohort(place, key).await?;
         ask.matches(row.version)?;
-        let mut tx = self.store.begin().await?;
-        let generation = tx.begin_generation(row.id, now_ms()).await?;
-        tx.commit().await?;
+        let generation = self.begin_list(ask, row.id).await?;
         let mut hashes: Vec<u64> = Vec::new();
         let mut chunk: Vec<String> = Vec::with_capacity(CHUNK);
         loop {
@@ -82,9 +86,11 @@ impl App {
                 return Err(Error::TooLarge(format!("the list has more than {MOST_MEMBERS} units")));
             }
             if (ended && !chunk.is_empty()) || chunk.len() >= CHUNK {
-                let mut tx = self.store.begin().await?;
-                tx.insert_members(row.id, generation, &chunk, 0).await?;
-                tx.commit().await?;
+                if let Some(generation) = generation {
+                    let mut tx = self.store.begin().await?;
+                    tx.insert_members(row.id, generation, &chunk, 0).await?;
+                    tx.commit().await?;
+                }
                 chunk.clear();
             }
             if ended {
@@ -94,13 +100,24 @@ impl App {
         self.switch_list(ask, place, key, generation, CohortList::from_hashes(hashes)).await
     }
 
+    /// A new generation to write to; none for a dry run, which only counts.
+    async fn begin_list(&self, ask: &Ask, cohort: i64) -> Result<Option<i64>, Error> {
+        if ask.dry_run {
+            return Ok(None);
+        }
+        let mut tx = self.store.begin().await?;
+        let generation = tx.begin_generation(cohort, now_ms()).await?;
+        tx.commit().await?;
+        Ok(Some(generation))
+    }
+
     /// Makes a generation that was written the list that counts.
     async fn switch_list(
         &self,
         ask: &Ask,
         place: &Place,
         key: &str,
-        generation: i64,
+        generation: Option<i64>,
         list: CohortList,
     ) -> Result<Done<MembersChanged>, Error> {
         let mut write = Write::begin(self, ask).await?;
@@ -118,12 +135,13 @@ impl App {
             let after = MembersChanged { added: 0, removed: 0, count };
             return Ok(Done { before: None, after, revision, changed: false, warnings: Vec::new() });
         }
-        write.tx.switch_generation(row.id, row.generation, generation, environment.revision).await?;
-        let row = CohortRow { generation, ..row };
-        let revision = settle(write, &environment, row, item, &list).await?;
-        if !ask.dry_run {
-            self.sweep_later(environment.id);
-        }
+        let revision = match generation {
+            None => write.undo().await?,
+            Some(generation) => {
+                write.tx.switch_generation(row.id, row.generation, generation, environment.revision).await?;
+                settle(write, &environment, CohortRow { generation, ..row }, item, &list).await?
+            }
+        };
         let after = MembersChanged { added: count, removed, count };
         Ok(Done { before: None, after, revision, changed: true, warnings: Vec::new() })
     }
@@ -191,21 +209,29 @@ impl App {
         Ok(Done { before: None, after, revision, changed: true, warnings: Vec::new() })
     }
 
-    /// Removes what writers that are gone have left, and lists that nobody names any more. What fails is done next time.
-    fn sweep_later(&self, environment: i64) {
-        let store = self.store.clone();
-        tokio::spawn(async move {
-            let now = now_ms();
-            let swept = async {
-                store.sweep_generations(now.saturating_sub(UNFINISHED_MS)).await?;
-                let mut tx = store.begin().await?;
-                tx.prune_lists(environment, now.saturating_sub(LISTS_KEPT_MS)).await?;
-                tx.commit().await
-            };
-            if let Err(error) = swept.await {
-                tracing::info!(%error, "sweeping was put off");
+    /// Removes, from time to time, what writers that are gone have left, and lists that nobody names any more. What fails
+    /// is done next time.
+    pub async fn sweep_forever(&self, shutdown: CancellationToken) {
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                if let Err(error) = self.sweep().await {
+                    tracing::info!(%error, "sweeping was put off");
+                }
             }
-        });
+        };
+        let _: Option<()> = shutdown.run_until_cancelled(sweeping).await;
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let now = now_ms();
+        self.store.sweep_generations(now.saturating_sub(UNFINISHED_MS)).await?;
+        for head in self.store.heads().await? {
+            let mut tx = self.store.begin().await?;
+            tx.prune_lists(head.id, now.saturating_sub(LISTS_KEPT_MS)).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 }
 

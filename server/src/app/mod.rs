@@ -6,6 +6,7 @@
 mod cohorts;
 mod environments;
 mod explain;
+mod exposure;
 mod first_start;
 mod flags;
 mod history;
@@ -35,6 +36,7 @@ use crate::{
 pub use cohorts::CohortDefinition;
 pub use environments::{EnvironmentDefinition, Settings};
 pub use explain::{Explained, Explanation, Question};
+pub use exposure::moved;
 pub use first_start::{FirstStart, first_start};
 pub use flags::{FlagDefinition, FlagPatch};
 pub use history::HistoryEntry;

@@ -1,6 +1,6 @@
 //! Rollouts: the percentage that a release manager raises, and the cohorts beside it.
 
-use storyflag_evaluation::{FlagItem, Percentage, Rollout};
+use storyflag_evaluation::{Fault, FlagItem, Percentage, Rollout};
 
 use super::{App, Ask, Done, Place, targetings::TargetingState};
 use crate::error::Error;
@@ -29,6 +29,7 @@ impl App {
             Ok(item)
         })
         .await
+        .map_err(within_rollout)
     }
 
     /// Replaces the whole rollout.
@@ -36,6 +37,13 @@ impl App {
     /// # Errors
     /// 403, 404, 409, 412, 422; the database away.
     pub async fn put_rollout(&self, ask: &Ask, place: &Place, flag: &str, rollout: Rollout) -> Result<Done<TargetingState>, Error> {
-        self.change(ask, place, flag, |state| Ok(FlagItem { rollout, ..state.item.clone() })).await
+        self.change(ask, place, flag, |state| Ok(FlagItem { rollout, ..state.item.clone() })).await.map_err(within_rollout)
     }
+}
+
+/// The same error for a body that is the rollout itself.
+fn within_rollout(error: Error) -> Error {
+    let Error::Invalid(faults) = error else { return error };
+    let inner = |pointer: String| pointer.strip_prefix("/rollout").map(str::to_owned).unwrap_or(pointer);
+    Error::Invalid(faults.into_iter().map(|fault| Fault { pointer: inner(fault.pointer), ..fault }).collect())
 }

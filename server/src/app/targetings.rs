@@ -7,12 +7,13 @@ use storyflag_evaluation::{Fault, FlagItem, ItemKind, Percentage, Prerequisite, 
 use super::{
     App, Ask, Done, Place,
     environments::{Settings, encode},
+    exposure::{exposure, is_safe},
     flags::{decode, refuse},
     references,
     write::Write,
 };
 use crate::{
-    auth::{Caller, Right},
+    auth::Right,
     error::Error,
     store::{EnvironmentRow, TargetingRow},
 };
@@ -136,7 +137,10 @@ impl App {
         let before = TargetingState::of(row.ok_or_else(|| Error::no_such("flag", flag))?)?;
         ask.matches(before.row.version)?;
         let item = edit(&before)?;
-        if item == before.item {
+        // A write that raised the incarnation is made even where it changes nothing: the same kill again must reach SDKs
+        // that hold more than a database that went back.
+        let raised = environment.incarnation != place.environment.incarnation;
+        if item == before.item && !raised {
             write.undo().await?;
             let revision = Some(self.made_at(environment.id, flag).await?);
             let warnings = warnings(&item);
@@ -149,7 +153,7 @@ impl App {
             faults.extend(references::check(&mut write.tx, environment.id, &before.item, &item).await?);
             refuse(faults)?;
         }
-        let text = encode(&item)?;
+        let text = if item == before.item { before.row.item.clone() } else { encode(&item)? };
         write.put(environment.id, ItemKind::Flag, flag, Some(&before.row.item), Some(text.clone()))?;
         let subject = &ask.caller.subject;
         let version = write.tx.update_targeting(environment.id, flag, &text, write.now, subject).await?;
@@ -177,20 +181,6 @@ fn told_as_it_is(state: &TargetingState, told: &TargetingDefinition, made_at: Op
     refuse(faults)
 }
 
-/// Whether a change only lowers exposure: nothing but a smaller percentage, fewer cohorts, `enabled: false`, or a kill.
-fn is_safe(before: &FlagItem, after: &FlagItem) -> bool {
-    let mut same_otherwise = before.clone();
-    same_otherwise.killed = after.killed;
-    same_otherwise.enabled = after.enabled;
-    same_otherwise.rollout.millionths = after.rollout.millionths;
-    same_otherwise.rollout.cohorts.clone_from(&after.rollout.cohorts);
-    same_otherwise == *after
-        && (after.killed || !before.killed)
-        && (before.enabled || !after.enabled)
-        && after.rollout.millionths <= before.rollout.millionths
-        && after.rollout.cohorts.iter().all(|cohort| before.rollout.cohorts.contains(cohort))
-}
-
 /// Who may not is told so alone; what else a protected environment wants is a fault among the others.
 fn may_go_forward(
     ask: &Ask,
@@ -213,13 +203,8 @@ fn may_go_forward(
         format!("at most {} times as much", settings.max_factor)
     };
     let detail = format!("goes from {from} to {to}; one change in a protected environment goes {allowed}, unless \"force\": true says so");
-    faults.push(Fault { pointer: "/percentage".to_owned(), detail });
+    faults.push(Fault { pointer: "/rollout/percentage".to_owned(), detail });
     Ok(faults)
-}
-
-/// The percentage that counts: of a flag that is not enabled, nobody.
-fn exposure(item: &FlagItem) -> Percentage {
-    if item.enabled { item.rollout.millionths } else { Percentage::ZERO }
 }
 
 /// # Errors
@@ -234,12 +219,6 @@ fn missing_reason(ask: &Ask, environment: &EnvironmentRow) -> Option<Fault> {
     }
     let detail = format!("is missing: environment {:?} is protected, so say why", environment.key);
     Some(Fault { pointer: "/reason".to_owned(), detail })
-}
-
-/// Whether a flag can serve nothing but its off variant: no percentage, cohort, rule or override.
-pub(super) fn serves_only_off(item: &FlagItem) -> bool {
-    let rollout = &item.rollout;
-    rollout.millionths == Percentage::ZERO && rollout.cohorts.is_empty() && item.rules.is_empty() && item.overrides.is_empty()
 }
 
 fn warnings(item: &FlagItem) -> Vec<String> {
@@ -270,68 +249,4 @@ fn check_bounds(item: &FlagItem) -> Vec<Fault> {
         faults.push(Fault { pointer: "/unit".to_owned(), detail: "is empty; the targeting key is \"targetingKey\"".to_owned() });
     }
     faults
-}
-
-/// For the list of what is on here: whoever may read.
-impl App {
-    /// Whether the caller may read an environment.
-    ///
-    /// # Errors
-    /// 403
-    pub fn may_read(&self, caller: &Caller, place: &Place) -> Result<(), Error> {
-        caller.may(Right::Read, &place.project.key, &place.environment)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use storyflag_evaluation::Serve;
-
-    fn item(percentage: f64, cohorts: &[&str]) -> FlagItem {
-        FlagItem {
-            key: "a".to_owned(),
-            killed: false,
-            off: "off".to_owned(),
-            variants: [("on".to_owned(), true.into()), ("off".to_owned(), false.into())].into(),
-            enabled: true,
-            seed: "a".to_owned(),
-            unit: "targetingKey".to_owned(),
-            prerequisites: Vec::new(),
-            overrides: BTreeMap::new(),
-            rules: Vec::new(),
-            rollout: Rollout {
-                cohorts: cohorts.iter().map(|&key| key.to_owned()).collect(),
-                millionths: Percentage::from_percent(percentage).unwrap(),
-                serve: Serve::Variant("on".to_owned()),
-                otherwise: None,
-            },
-            client: None,
-            watch: None,
-        }
-    }
-
-    #[test]
-    fn safe_is_what_only_lowers_exposure() {
-        let stands = item(10.0, &["internal", "beta"]);
-        for safe in [
-            item(9.9999, &["internal", "beta"]),
-            item(10.0, &["beta"]),
-            item(0.0, &[]),
-            FlagItem { enabled: false, ..stands.clone() },
-            FlagItem { killed: true, ..stands.clone() },
-        ] {
-            assert!(is_safe(&stands, &safe), "{safe:?}");
-        }
-        for raise in [
-            item(10.0001, &["internal", "beta"]),
-            item(1.0, &["internal", "vip"]),
-            FlagItem { overrides: [("u".to_owned(), "off".to_owned())].into(), ..stands.clone() },
-            FlagItem { unit: "account".to_owned(), ..stands.clone() },
-        ] {
-            assert!(!is_safe(&stands, &raise), "{raise:?}");
-        }
-        assert!(!is_safe(&FlagItem { enabled: false, ..stands.clone() }, &stands));
-        assert!(!is_safe(&FlagItem { killed: true, ..stands.clone() }, &stands));
-    }
 }

@@ -94,9 +94,9 @@ impl Follower {
             follow(&shared, *head, before, witnesses)
         });
         let all: Vec<_> = all.collect();
-        let outcomes: Vec<Result<(), StoreError>> = stream::iter(all).buffer_unordered(AT_ONCE).collect().await;
-        // After the environments, so that a key that is found opens one that is there; and whatever became of them.
-        let keys = self.follow_keys(&heads).await;
+        let environments = stream::iter(all).buffer_unordered(AT_ONCE).collect::<Vec<Result<(), StoreError>>>();
+        // Beside one another: a revoked key does not wait for an environment that takes its time.
+        let (outcomes, keys) = tokio::join!(environments, self.follow_keys(&heads));
         outcomes.into_iter().chain([keys]).collect()
     }
 

@@ -17,7 +17,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one statement may take on Postgres, the wait for its connection included. Twice what a lock is waited for.
 const POSTGRES_PATIENCE: Duration = Duration::from_secs(6);
 /// SQLite has no network to lose; only a disk that stalls.
-const SQLITE_PATIENCE: Duration = Duration::from_secs(30);
+const SQLITE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a pooled Postgres connection may take to show that it still lives.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
 /// A row lock that is waited for longer than this is somebody's stuck transaction.
