@@ -18,6 +18,9 @@ use utoipa::ToSchema;
 
 use crate::store::StoreError;
 
+/// An answer that lists more faults than this helps nobody.
+const MOST_FAULTS: usize = 100;
+
 /// What went wrong. The variants are the statuses that the API answers.
 #[derive(Debug, Clone)]
 pub enum Error {
@@ -142,7 +145,9 @@ impl Error {
             Self::Timeout => "the request took too long".to_owned(),
             Self::StaleVersion { given, present } => format!("If-Match says {given}, but {present} stands: read it again"),
             Self::Invalid(faults) => match faults.as_slice() {
+                [fault] if fault.pointer.is_empty() => format!("the body {}", fault.detail),
                 [fault] => format!("{}: {}", fault.pointer, fault.detail),
+                faults if faults.len() > MOST_FAULTS => format!("{} faults; the first {MOST_FAULTS} are listed", faults.len()),
                 faults => format!("{} faults", faults.len()),
             },
             Self::Unavailable { .. } => "the database is away; nothing was changed, unless an answer to a commit was lost".to_owned(),
@@ -157,7 +162,7 @@ impl Error {
             Self::Conflict(_, fault) => fault.iter().cloned().collect(),
             _ => Vec::new(),
         };
-        faults.into_iter().map(|fault| ProblemFault { pointer: fault.pointer, detail: fault.detail }).collect()
+        faults.into_iter().take(MOST_FAULTS).map(|fault| ProblemFault { pointer: fault.pointer, detail: fault.detail }).collect()
     }
 
     /// The body, for this request.

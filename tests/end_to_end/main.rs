@@ -18,6 +18,7 @@ mod cohorts;
 mod conflicts;
 mod contract;
 mod crash;
+mod exposure;
 mod flags;
 mod formats;
 mod history;

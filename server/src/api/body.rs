@@ -178,7 +178,9 @@ impl WriteParams {
             (Some(param), Some(body)) if param != body => {
                 return Err(Error::invalid("/reason", format!("is {body:?}, but the parameter says {param:?}")));
             }
-            (param, body) => body.or(param).map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty()),
+            (param, body) => {
+                body.or(param).map(|reason| reason.trim().to_owned()).filter(|reason| reason.chars().any(char::is_alphanumeric))
+            }
         };
         if reason.as_ref().is_some_and(|reason| reason.len() > 1024) {
             return Err(Error::invalid("/reason", "has more than 1024 bytes"));

@@ -19,6 +19,9 @@ use crate::{
     error::Error,
 };
 
+/// More attributes than this has no application that is well.
+const MOST_ATTRIBUTES: usize = 200;
+
 /// Who is asked about.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -89,6 +92,11 @@ impl FromJson for ExplainBody {
         let context = fields.required::<Value>("context");
         let moment = fields.optional::<String>("at");
         let context = context.and_then(|context| {
+            let count = context.as_object().map_or(0, serde_json::Map::len);
+            if count > MOST_ATTRIBUTES {
+                fields.fault("context", format!("has {count} attributes; at most {MOST_ATTRIBUTES}"));
+                return None;
+            }
             let read = serde_json::from_value::<Context>(context);
             read.map_err(|error| fields.fault("context", error.to_string())).ok()
         });

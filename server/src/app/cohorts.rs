@@ -2,7 +2,13 @@
 
 use storyflag_evaluation::{CohortItem, Condition, Fault, ItemKind, check_cohort};
 
-use super::{App, Ask, Done, Place, check_key, flags::refuse, references, targetings::reason_given, write::Write};
+use super::{
+    App, Ask, Done, Place, check_key,
+    flags::refuse,
+    references,
+    targetings::{MOST_PATTERNS, has_pattern, reason_given},
+    write::Write,
+};
 use crate::{
     auth::Right,
     error::Error,
@@ -172,6 +178,11 @@ fn fresh_seed() -> Result<u64, Error> {
 }
 
 fn faults_of(item: &CohortItem) -> Vec<Fault> {
+    let patterns = item.conditions.iter().filter(|condition| has_pattern(condition)).count();
+    if patterns > MOST_PATTERNS {
+        let detail = format!("has {patterns} regular expressions; at most {MOST_PATTERNS}");
+        return vec![Fault { pointer: "/if".to_owned(), detail }];
+    }
     let mut faults = check_cohort(item);
     if item.unit.is_empty() {
         faults.push(Fault { pointer: "/unit".to_owned(), detail: "is empty; the targeting key is \"targetingKey\"".to_owned() });

@@ -1,20 +1,22 @@
 //! How far a targeting lets its flag out: what is safe, what is bounded, and what a change moves.
 
-use storyflag_evaluation::{FlagItem, Percentage, Rollout, Serve};
+use storyflag_evaluation::{FlagItem, Percentage, Serve};
 
 const ALL: u32 = Percentage::ALL.millionths();
 
 /// Ranges of buckets, from and to, in which something is so.
 type Buckets = [(u32, u32); 2];
 
-/// Where the rollout serves anything but off. A flag that is killed counts as if it were not: what it would serve.
-fn served(item: &FlagItem) -> Buckets {
+/// Where the rollout serves anything but `off`, which is the off variant that stood before a change: another off variant
+/// is news for everybody who is out. A flag that is killed counts as if it were not: what it would serve.
+fn served(item: &FlagItem, off: &str) -> Buckets {
+    let rollout = &item.rollout;
     if !item.enabled {
-        return [(0, 0), (0, 0)];
+        return if item.off == off { [(0, 0), (0, 0)] } else { [(0, ALL), (0, 0)] };
     }
-    let below = item.rollout.millionths.millionths();
-    let inside = if serves_off(&item.rollout.serve, &item.off) { 0 } else { below };
-    let outside = if otherwise_is_off(&item.rollout, &item.off) { ALL } else { below };
+    let below = rollout.millionths.millionths();
+    let inside = if serves_off(&rollout.serve, off) { 0 } else { below };
+    let outside = if otherwise(item) == off { ALL } else { below };
     [(0, inside), (outside, ALL)]
 }
 
@@ -25,8 +27,9 @@ fn serves_off(serve: &Serve, off: &str) -> bool {
     }
 }
 
-fn otherwise_is_off(rollout: &Rollout, off: &str) -> bool {
-    rollout.otherwise.as_deref().is_none_or(|otherwise| otherwise == off)
+/// The variant of who is out.
+fn otherwise(item: &FlagItem) -> &str {
+    item.rollout.otherwise.as_deref().unwrap_or(&item.off)
 }
 
 fn contains(buckets: &Buckets, bucket: u32) -> bool {
@@ -45,14 +48,15 @@ fn percentage(buckets: u32) -> Percentage {
     Percentage::from_millionths(buckets).unwrap_or(Percentage::ALL)
 }
 
-/// The share of all units that the rollout serves anything but off, by bucket.
-pub(super) fn exposure(item: &FlagItem) -> Percentage {
-    percentage(without(&served(item), &[(0, 0), (0, 0)]))
+/// The share of all units that the rollout serves anything but `off`, by bucket.
+pub(super) fn exposure(item: &FlagItem, off: &str) -> Percentage {
+    percentage(without(&served(item, off), &[(0, 0), (0, 0)]))
 }
 
 /// The shares of all units that a change adds and loses, by bucket: of those that nothing before the rollout decides.
 pub fn moved(before: &FlagItem, after: &FlagItem) -> (Percentage, Percentage) {
-    let live = |item: &FlagItem| if item.killed { [(0, 0), (0, 0)] } else { served(item) };
+    let off = &before.off;
+    let live = |item: &FlagItem| if item.killed { [(0, 0), (0, 0)] } else { served(item, off) };
     let (before, after) = (live(before), live(after));
     (percentage(without(&after, &before)), percentage(without(&before, &after)))
 }
@@ -60,8 +64,8 @@ pub fn moved(before: &FlagItem, after: &FlagItem) -> (Percentage, Percentage) {
 /// Whether a flag can serve nothing but its off variant: by no rollout, cohort, rule or override.
 pub(super) fn serves_only_off(item: &FlagItem) -> bool {
     let rollout = &item.rollout;
-    let by_rollout =
-        (rollout.millionths != Percentage::ZERO && !serves_off(&rollout.serve, &item.off)) || !otherwise_is_off(rollout, &item.off);
+    let inside = rollout.millionths != Percentage::ZERO && !serves_off(&rollout.serve, &item.off);
+    let by_rollout = inside || otherwise(item) != item.off;
     !by_rollout && rollout.cohorts.is_empty() && item.rules.is_empty() && item.overrides.is_empty()
 }
 
@@ -73,7 +77,7 @@ pub(super) fn is_safe(before: &FlagItem, after: &FlagItem) -> bool {
     same_otherwise.rollout.millionths = after.rollout.millionths;
     same_otherwise.rollout.cohorts.clone_from(&after.rollout.cohorts);
     // Where those who are out get something, a smaller percentage gives it to more.
-    let out_is_off = before.rollout == after.rollout || otherwise_is_off(&after.rollout, &after.off);
+    let out_is_off = before.rollout == after.rollout || otherwise(after) == after.off;
     same_otherwise == *after
         && out_is_off
         && (after.killed || !before.killed)
@@ -85,6 +89,8 @@ pub(super) fn is_safe(before: &FlagItem, after: &FlagItem) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use storyflag_evaluation::Rollout;
 
     use super::*;
 
@@ -145,7 +151,9 @@ mod tests {
         lowered.rollout.millionths = Percentage::ZERO;
         assert!(!is_safe(&turned, &lowered), "everybody would get it");
         assert!(!serves_only_off(&lowered) && serves_only_off(&item(0.0, &[])));
-        assert_eq!((exposure(&plain).percent(), exposure(&turned).percent(), exposure(&lowered).percent()), (50.0, 50.0, 100.0));
+        assert_eq!([&plain, &turned, &lowered].map(|item| exposure(item, "off").percent()), [50.0, 50.0, 100.0]);
+        let other_off = FlagItem { off: "on".to_owned(), ..item(0.0, &[]) };
+        assert_eq!(exposure(&other_off, "off").percent(), 100.0, "another off variant reaches everybody");
         assert!(is_safe(&turned, &FlagItem { killed: true, ..turned.clone() }), "a kill is safe whatever it is");
         let percent = |(added, lost): (Percentage, Percentage)| (added.percent(), lost.percent());
         assert_eq!(percent(moved(&plain, &turned)), (50.0, 50.0));

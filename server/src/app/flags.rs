@@ -154,6 +154,8 @@ impl App {
         ask.matches(before.version)?;
         for environment in write.tx.list_environments(project.id).await? {
             let environment = write.lock(environment.id).await?;
+            // It is gone from every environment, for ever: who is here for some of them only may not.
+            ask.caller.reaches(&project.key, &environment.key)?;
             let Some(targeting) = write.tx.find_targeting(environment.id, key).await? else { continue };
             self.may_archive(&mut write, ask, &project, &environment, &targeting).await?;
             write.tx.delete_targeting(environment.id, key).await?;
@@ -275,7 +277,11 @@ async fn redefine(
     let targeting = write.tx.find_targeting(environment.id, &wanted.key).await?;
     let targeting = targeting.ok_or_else(|| Error::internal("a live flag without a targeting"))?;
     let mut item = decode(&targeting.item)?;
-    may_touch(ask, project, environment, &item)?;
+    if item.variants.get(&item.off) == variants.get(&item.off) {
+        may_touch(ask, project, environment, &item)?;
+    } else {
+        may_change_off(ask, project, environment, &item)?;
+    }
     item.variants = variants.clone();
     item.client = wanted.client.then_some(true);
     let in_environment = |fault: Fault| Fault { detail: format!("in environment {:?}: {}", environment.key, fault.detail), ..fault };
@@ -304,6 +310,24 @@ fn may_touch(ask: &Ask, project: &ProjectRow, environment: &EnvironmentRow, item
     }
     ask.caller.may(Right::Change, &project.key, environment)?;
     super::targetings::reason_given(ask, environment)
+}
+
+/// What the off variant stands for is what everybody gets who is out, and everybody while the flag is killed.
+fn may_change_off(ask: &Ask, project: &ProjectRow, environment: &EnvironmentRow, item: &FlagItem) -> Result<(), Error> {
+    ask.caller.may(Right::Change, &project.key, environment)?;
+    super::targetings::reason_given(ask, environment)?;
+    let (place, off) = (&environment.key, &item.off);
+    if item.killed {
+        let detail =
+            format!("changes {off:?}, which everybody gets in environment {place:?} while the flag is killed there: revive it first");
+        return Err(Error::conflict("/variants", detail));
+    }
+    if environment.protected && !ask.force {
+        let detail =
+            format!("changes {off:?}, which everybody who is out gets in the protected environment {place:?}, unless force=true says so");
+        return Err(Error::invalid("/variants", detail));
+    }
+    Ok(())
 }
 
 /// A flag as it is born in an environment: enabled, at 0 %, without a cohort.

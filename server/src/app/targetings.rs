@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use storyflag_evaluation::{Fault, FlagItem, ItemKind, Percentage, Prerequisite, Rollout, Rule, check_flag};
+use storyflag_evaluation::{Condition, Fault, FlagItem, ItemKind, Operator, Percentage, Prerequisite, Rollout, Rule, Test, check_flag};
 
 use super::{
     App, Ask, Done, Place,
@@ -23,6 +23,8 @@ const MOST_RULES: usize = 200;
 /// Conditions of one rule, values of one list: what an evaluation may have to walk through.
 const MOST_CONDITIONS: usize = 50;
 const MOST_PREREQUISITES: usize = 50;
+/// Each may take 256 KiB once compiled, at every node and in every application.
+pub(super) const MOST_PATTERNS: usize = 20;
 
 /// A targeting as it stands.
 #[derive(Debug, Clone)]
@@ -146,11 +148,18 @@ impl App {
             let warnings = warnings(&item);
             return Ok(Done { before: Some(before.clone()), after: before, revision, changed: false, warnings });
         }
+        if before.item.killed && item.killed && item.off != before.item.off {
+            return Err(Error::conflict("/off", "is what everybody gets while the flag is killed: revive it first"));
+        }
         if !is_safe(&before.item, &item) {
             let mut faults = may_go_forward(ask, &place.project.key, &environment, &before.item, &item)?;
-            faults.extend(check_bounds(&item));
-            faults.extend(check_flag(&item));
-            faults.extend(references::check(&mut write.tx, environment.id, &before.item, &item).await?);
+            let bounds = check_bounds(&item);
+            // What is out of bounds is not looked into any further: that would be work without bound.
+            if bounds.is_empty() {
+                faults.extend(check_flag(&item));
+                faults.extend(references::check(&mut write.tx, environment.id, &before.item, &item).await?);
+            }
+            faults.extend(bounds);
             refuse(faults)?;
         }
         let text = if item == before.item { before.row.item.clone() } else { encode(&item)? };
@@ -192,7 +201,7 @@ fn may_go_forward(
     let right = if before.killed && !after.killed { Right::Advance } else { Right::Change };
     ask.caller.may(right, project, environment)?;
     let mut faults: Vec<Fault> = missing_reason(ask, environment).into_iter().collect();
-    let (from, to) = (exposure(before), exposure(after));
+    let (from, to) = (exposure(before, &before.off), exposure(after, &before.off));
     let settings = Settings::of(environment);
     if !environment.protected || ask.force || settings.allow(from, to) {
         return Ok(faults);
@@ -231,6 +240,11 @@ fn warnings(item: &FlagItem) -> Vec<String> {
     }
 }
 
+/// Whether a condition is a regular expression.
+pub(super) fn has_pattern(condition: &Condition) -> bool {
+    matches!(condition.test, Test::Attribute(_, Operator::Matches(_)))
+}
+
 fn check_bounds(item: &FlagItem) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut at_most = |pointer: &str, what: &str, count: usize, most: usize| {
@@ -245,6 +259,8 @@ fn check_bounds(item: &FlagItem) -> Vec<Fault> {
     for (index, rule) in item.rules.iter().enumerate() {
         at_most(&format!("/rules/{index}/if"), "conditions", rule.conditions.len(), MOST_CONDITIONS);
     }
+    let patterns = item.rules.iter().flat_map(|rule| &rule.conditions).filter(|condition| has_pattern(condition)).count();
+    at_most("/rules", "regular expressions", patterns, MOST_PATTERNS);
     if item.unit.is_empty() {
         faults.push(Fault { pointer: "/unit".to_owned(), detail: "is empty; the targeting key is \"targetingKey\"".to_owned() });
     }

@@ -35,6 +35,8 @@ use crate::store::{Store, StoreError};
 
 /// How long [`Hub::refreshed`] waits at most.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(2);
+/// How far the clocks of nodes may be apart.
+const CLOCKS_APART_MS: i64 = 300_000;
 /// How long [`Hub::drain`] waits for clients that do not read.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -195,6 +197,11 @@ impl Hub {
     /// What a client says it runs. If that cannot be, it is held against the heads that are read next; confirmed, the
     /// environment is marked as regressed.
     pub fn claim(&self, environment: i64, claimed: Identity) {
+        // An incarnation is the millisecond at which it was raised, so nobody honest runs one from the future.
+        let newest = u64::try_from(jiff::Timestamp::now().as_millisecond().saturating_add(CLOCKS_APART_MS)).unwrap_or_default();
+        if claimed.incarnation > newest {
+            return;
+        }
         if self.environment(environment).is_some_and(|served| contradicts(claimed, served.identity())) {
             self.shared.claims.hold(environment, claimed);
         }

@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use super::{InstanceRow, Store, StoreError, Tx, insert_rows, with_db, with_tx};
 
 const ADD: &str = "insert into flag_usage (environment, flag, variant, count, last_asked_at) ";
-const ADD_AGAIN: &str = " on conflict (environment, flag, variant) do update set count = flag_usage.count + excluded.count, \
+const ADD_AGAIN: &str = " on conflict (environment, flag, variant) do update set count = case when flag_usage.count < 4611686018427387904 then flag_usage.count + excluded.count else flag_usage.count end, \
      last_asked_at = case when excluded.last_asked_at > flag_usage.last_asked_at then excluded.last_asked_at else flag_usage.last_asked_at end";
 const LAST_ASKED: &str = "select max(last_asked_at) from flag_usage where environment = $1 and flag = $2";
 const LIST: &str = "select flag, variant, count, last_asked_at from flag_usage where environment = $1 order by flag, variant";

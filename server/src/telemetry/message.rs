@@ -8,6 +8,9 @@ use storyflag_evaluation::Identity;
 /// The longest id of an instance or name of an SDK.
 const LONGEST_NAME: usize = 128;
 
+/// A billion times a second for ten seconds: more has nobody counted, and sums stay far from their end.
+const MOST_COUNTED: u64 = 10_000_000_000;
+
 /// What one process counted since its last message. Unknown fields are ignored: formats grow.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Message {
@@ -40,6 +43,9 @@ impl Message {
         }
         if !visible(&self.sdk) {
             return Err("`sdk` is 1 to 128 visible ASCII characters");
+        }
+        if self.usage.values().flat_map(BTreeMap::values).any(|count| *count > MOST_COUNTED) {
+            return Err("a count in `usage` is at most 10,000,000,000 a message");
         }
         Ok(())
     }
@@ -83,6 +89,7 @@ mod tests {
             r#"{"instance":"a","sequence":1,"sdk":"x","goodbye":"no"}"#,
             r#"{"instance":"a","sequence":1,"sdk":"x","usage":{"f":{"on":-3}}}"#,
             r#"{"instance":"a","sequence":1,"sdk":"x","usage":{"f":7}}"#,
+            r#"{"instance":"a","sequence":1,"sdk":"x","usage":{"f":{"on":9223372036854775807}}}"#,
             r#"{"instance":"a","sequence":1,"sdk":"x"} trailing"#,
         ] {
             assert!(read(text).is_err(), "{text}");
