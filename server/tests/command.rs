@@ -236,7 +236,7 @@ fn a_token_comes_from_the_services_own_database() {
     let token = service.ok("token --role viewer --database sqlite:flags.db");
     let viewer = service.run_with("flags create US-1", token.trim(), b"");
     assert_eq!(viewer.code, Some(1), "{}", viewer.err);
-    assert!(viewer.err.contains("a viewer may not"), "{}", viewer.err);
+    assert!(viewer.err.contains("the role viewer may not"), "{}", viewer.err);
     let told = service.refused(1, "token --role viewer");
     assert!(told.contains("there is no storyflag.db in "), "{told}");
     assert!(!service.directory.0.join("storyflag.db").exists());
