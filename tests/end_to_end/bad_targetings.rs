@@ -146,5 +146,5 @@ async fn what_a_protected_environment_wants(backend: Backend) {
     bump(json!({"percentage": 50, "reason": "prepare"})).await.expect(200);
     let enabled = json!({"enabled": true});
     let put = release_manager.put(&format!("{TARGETING}?reason=go"), &enabled).await;
-    put.refused(422, &["/percentage"], "at most 1 % from 0");
+    put.refused(422, &["/rollout/percentage"], "at most 1 % from 0");
 }

@@ -209,7 +209,8 @@ async fn variants_change_everywhere_or_nowhere(backend: Backend) {
     editor.put_targeting("US-9", json!({})).await.expect(200);
     editor.patch(&flag_path("theme"), &gone).await.expect(200);
     // Where it serves in a protected environment, it takes the right and the reason of that environment.
-    release_manager.in_environment(PRODUCTION).raise("theme", 1.0).await.expect(200);
+    let rollout = json!({"rollout": {"percentage": 1, "serve": "c"}});
+    release_manager.in_environment(PRODUCTION).put_targeting("theme", rollout).await.expect(200);
     let other = json!({"variants": {"a": "light", "c": "brown"}});
     editor.patch(&flag_path("theme"), &other).await.refused(403, &[], "in the protected environment \"production\"");
     release_manager.patch(&flag_path("theme"), &other).await.refused(422, &["/reason"], "is protected, so say why");

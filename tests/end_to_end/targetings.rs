@@ -155,7 +155,7 @@ async fn a_dry_run_tells_who_would_come_and_go(backend: Backend) {
     {
         assert!(pointers.contains(&pointer), "{pointer} in {pointers:?}");
     }
-    assert!(put.get("units").is_none(), "who would come and go is not a matter of the percentage alone: {put}");
+    assert!(put["units"]["added"].as_f64().is_some(), "by bucket, of those whom nothing before the rollout decides: {put}");
     editor.put(&format!("flags/{FLAG}?dry_run=true"), &json!({"off": "none"})).await.refused(422, &["/off"], "is not a variant");
     assert_eq!(editor.everything().await, before);
 }

@@ -154,12 +154,14 @@ impl App {
         if !is_safe(&before.item, &item) {
             let mut faults = may_go_forward(ask, &place.project.key, &environment, &before.item, &item)?;
             let bounds = check_bounds(&item);
+            let within = bounds.is_empty();
+            faults.extend(bounds);
+            faults.extend(missing_unit(&item));
             // What is out of bounds is not looked into any further: that would be work without bound.
-            if bounds.is_empty() {
+            if within {
                 faults.extend(check_flag(&item));
                 faults.extend(references::check(&mut write.tx, environment.id, &before.item, &item).await?);
             }
-            faults.extend(bounds);
             refuse(faults)?;
         }
         let text = if item == before.item { before.row.item.clone() } else { encode(&item)? };
@@ -261,8 +263,10 @@ fn check_bounds(item: &FlagItem) -> Vec<Fault> {
     }
     let patterns = item.rules.iter().flat_map(|rule| &rule.conditions).filter(|condition| has_pattern(condition)).count();
     at_most("/rules", "regular expressions", patterns, MOST_PATTERNS);
-    if item.unit.is_empty() {
-        faults.push(Fault { pointer: "/unit".to_owned(), detail: "is empty; the targeting key is \"targetingKey\"".to_owned() });
-    }
     faults
+}
+
+fn missing_unit(item: &FlagItem) -> Option<Fault> {
+    let detail = || "is empty; the targeting key is \"targetingKey\"".to_owned();
+    item.unit.is_empty().then(|| Fault { pointer: "/unit".to_owned(), detail: detail() })
 }
