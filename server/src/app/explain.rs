@@ -6,8 +6,11 @@ use storyflag_evaluation::{
     CohortItem, CohortList, Context, Evaluation, FlagView, Identity, ItemKind, Percentage, Reason, Ruleset, Value, unit_hash,
 };
 
-use super::{App, Place};
+use super::{App, Place, now_ms};
 use crate::{error::Error, store::ChangeRow};
+
+/// How far the clock of who asks may be ahead.
+const CLOCKS_APART_MS: i64 = 5_000;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -84,6 +87,9 @@ impl App {
         let Some(at) = question.at else {
             return Ok(self.hub.environment(environment).ok_or(Error::Unavailable { retry_after: 1 })?.ruleset());
         };
+        if at > now_ms().saturating_add(CLOCKS_APART_MS) {
+            return Err(Error::invalid("/at", "is in the future, of which nobody knows"));
+        }
         let Some(revision) = self.store.revision_at(environment, at).await? else {
             return Ok(Arc::new(Ruleset::empty()));
         };

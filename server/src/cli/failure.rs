@@ -120,9 +120,12 @@ fn sentence(problem: &Problem) -> String {
 /// What helps against this problem, whatever the command was.
 fn next(status: u16, problem: &Problem) -> Option<String> {
     let about = |pointer: &str| problem.errors.iter().find(|fault| fault.pointer == pointer);
+    if let Some((_, role)) = problem.detail.rsplit_once("it takes ").filter(|_| status == 403) {
+        return Some(format!("ask for a token that may: storyflag token --role {}", plain(role)));
+    }
     let next = match status {
         401 => "export STORYFLAG_TOKEN=$(storyflag token --role admin), where the service's database is; a token lasts 8 hours",
-        403 => "ask for a token that may: storyflag token --role release_manager (or admin), without --environment for all",
+        403 => "ask for a token that reaches it: storyflag token --role ..., without --environment for all",
         404 if problem.detail.contains("there is no flag") => "storyflag flags, which lists what there is",
         404 if problem.detail.contains("there is no cohort") => "storyflag cohorts -e ENVIRONMENT, which lists what there is",
         404 if problem.detail.contains("there is no environment") => "-e with development, staging or production, unless you made others",

@@ -78,7 +78,7 @@ fn greet_first(base: &str, made: &FirstStart) {
     if let Some(line) = path_line() {
         println!("  {line}");
     }
-    println!("  storyflag flags create US-123-checkout");
+    println!("  storyflag flags create US-123-checkout --story US-123 --description \"The new checkout\"");
     println!("  storyflag rollout US-123-checkout 0.1 --environment staging");
     println!("  storyflag explain US-123-checkout user-42 --environment staging\n");
     println!("For applications, one SDK key an environment:\n");

@@ -18,7 +18,7 @@ pub(super) struct TokenArgs {
     #[arg(long)]
     role: Role,
     /// Who it is for: the name that stands in the history
-    #[arg(long, default_value = "cli")]
+    #[arg(long, env = "USER", hide_env = true, default_value = "cli")]
     subject: String,
     /// Only for this environment (`default/staging`, or `staging` in any project); may be given again
     #[arg(long = "environment", value_name = "ENVIRONMENT")]
