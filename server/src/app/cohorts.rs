@@ -4,7 +4,7 @@ use storyflag_evaluation::{CohortItem, Condition, Fault, ItemKind, check_cohort}
 
 use super::{
     App, Ask, Done, Place, check_key,
-    flags::refuse,
+    items::refuse,
     references,
     targetings::{MOST_PATTERNS, has_pattern, reason_given},
     write::Write,

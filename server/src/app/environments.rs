@@ -1,10 +1,14 @@
 //! Environments: what bounds manual changes in them, and how one begins.
 
 use serde::{Deserialize, Serialize};
-use storyflag_evaluation::{FlagItem, ItemKind, Percentage};
+use storyflag_evaluation::{ItemKind, Percentage};
 use utoipa::ToSchema;
 
-use super::{App, Ask, Done, check_key, flags::born, write::Write};
+use super::{
+    App, Ask, Done, check_key,
+    items::{born, encode},
+    write::Write,
+};
 use crate::{
     auth::{Caller, Right},
     error::Error,
@@ -183,11 +187,6 @@ impl App {
 
 fn audit_of(row: &EnvironmentRow) -> String {
     serde_json::json!({"name": row.name, "protected": row.protected, "settings": Settings::of(row)}).to_string()
-}
-
-/// The wire text of a flag: from here on it is never encoded again.
-pub(super) fn encode(item: &FlagItem) -> Result<String, Error> {
-    serde_json::to_string(item).map_err(Error::internal)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use storyflag_evaluation::{FlagItem, ItemKind};
 
-use super::{App, Ask, Done, Place, flags::decode, targetings::TargetingState};
+use super::{App, Ask, Done, Place, items::decode, targetings::TargetingState};
 use crate::{error::Error, store::ChangeRow};
 
 /// One change of a targeting.

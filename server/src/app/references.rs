@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use storyflag_evaluation::{Fault, FlagItem, Test};
 
-use super::flags::decode;
+use super::items::decode;
 use crate::{error::Error, store::Tx};
 
 /// As many prerequisites behind one another as SDKs follow.

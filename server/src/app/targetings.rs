@@ -6,9 +6,9 @@ use storyflag_evaluation::{Condition, Fault, FlagItem, ItemKind, Operator, Perce
 
 use super::{
     App, Ask, Done, Place,
-    environments::{Settings, encode},
+    environments::Settings,
     exposure::{exposure, is_safe},
-    flags::{decode, refuse},
+    items::{decode, encode, refuse},
     references,
     write::Write,
 };
