@@ -25,6 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryMessage {
     /// The version of the format.
+    #[serde(default)]
     pub format: u32,
     /// Names the client: 128 random bits in hex, new in every process.
     pub instance: String,

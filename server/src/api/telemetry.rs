@@ -2,12 +2,13 @@
 
 use axum::{body::Body, extract::State};
 use http::StatusCode;
+use storyflag::TelemetryMessage;
 
 use super::sdk::Sdk;
 use crate::{
     error::Error,
     publish::Hub,
-    telemetry::{Message, Telemetry},
+    telemetry::{self, Telemetry},
 };
 
 /// The most that a message may be.
@@ -32,8 +33,8 @@ const LONGEST: usize = 256 * 1_024;
 )]
 pub async fn post_telemetry(State(hub): State<Hub>, State(telemetry): State<Telemetry>, sdk: Sdk, body: Body) -> Result<StatusCode, Error> {
     let body = axum::body::to_bytes(body, LONGEST).await.map_err(|_| Error::TooLarge("a message has at most 256 KiB".to_owned()))?;
-    let message: Message = serde_json::from_slice(&body).map_err(|error| Error::BadRequest(error.to_string()))?;
-    message.check().map_err(|why| Error::BadRequest(why.to_owned()))?;
+    let message: TelemetryMessage = serde_json::from_slice(&body).map_err(|error| Error::BadRequest(error.to_string()))?;
+    telemetry::check(&message).map_err(|why| Error::BadRequest(why.to_owned()))?;
     if let Some(applied) = message.applied {
         hub.claim(sdk.environment.id(), applied);
     }

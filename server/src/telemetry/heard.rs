@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use storyflag_evaluation::Ruleset;
 
-use super::Message;
 use crate::store::{InstanceRow, UsageRow};
+use storyflag::TelemetryMessage;
 
 /// Instances of one environment that a node remembers; more are ignored and counted.
 const INSTANCES: usize = 50_000;
@@ -42,7 +42,7 @@ pub(super) struct Unwritten {
 }
 
 impl Heard {
-    pub(super) fn take(&mut self, environment: i64, ruleset: &Ruleset, message: &Message, node: &str, now: i64) -> Took {
+    pub(super) fn take(&mut self, environment: i64, ruleset: &Ruleset, message: &TelemetryMessage, node: &str, now: i64) -> Took {
         let instances = self.instances.entry(environment).or_default();
         let known = instances.get(&message.instance);
         // A proxy sent it twice, or it was overtaken.
@@ -65,7 +65,7 @@ impl Heard {
     }
 
     /// Counts only what the environment serves: names that a client makes up take no room.
-    fn count(&mut self, environment: i64, ruleset: &Ruleset, message: &Message) -> u64 {
+    fn count(&mut self, environment: i64, ruleset: &Ruleset, message: &TelemetryMessage) -> u64 {
         let mut ignored = u64::try_from(message.usage.len().saturating_sub(FLAGS)).unwrap_or(u64::MAX);
         for (key, variants) in message.usage.iter().take(FLAGS) {
             let flag = ruleset.flag(key);
@@ -135,8 +135,8 @@ mod tests {
         Ruleset::compile(Identity::default(), &[flag], &[], None)
     }
 
-    fn message(instance: &str, sequence: u64, usage: &[(&str, &str, u64)]) -> Message {
-        let mut message: Message =
+    fn message(instance: &str, sequence: u64, usage: &[(&str, &str, u64)]) -> TelemetryMessage {
+        let mut message: TelemetryMessage =
             serde_json::from_value(serde_json::json!({"instance": instance, "sequence": sequence, "sdk": "rust/0.1.0"})).unwrap();
         for (flag, variant, count) in usage {
             message.usage.entry((*flag).to_owned()).or_default().insert((*variant).to_owned(), *count);

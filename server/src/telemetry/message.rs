@@ -1,63 +1,39 @@
-//! What an SDK sends.
+//! What may be believed of a message: its types are the SDK's own, `storyflag::TelemetryMessage`.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use storyflag_evaluation::Identity;
+use storyflag::TelemetryMessage;
 
 /// The longest id of an instance or name of an SDK.
 const LONGEST_NAME: usize = 128;
-
 /// A billion times a second for ten seconds: more has nobody counted, and sums stay far from their end.
 const MOST_COUNTED: u64 = 10_000_000_000;
 
-/// What one process counted since its last message. Unknown fields are ignored: formats grow.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Message {
-    /// The process: a random id.
-    pub instance: String,
-    /// Counts its messages; a gap is a loss.
-    pub sequence: u64,
-    /// Such as `rust/0.1.0`.
-    pub sdk: String,
-    /// The ruleset that it runs; none before the first.
-    #[serde(default)]
-    pub applied: Option<Identity>,
-    /// Whether it ends.
-    #[serde(default)]
-    pub goodbye: bool,
-    /// Flag to variant to how often it was served since the last message.
-    #[serde(default)]
-    pub usage: BTreeMap<String, BTreeMap<String, u64>>,
-}
-
-impl Message {
-    /// What JSON's types do not say.
-    ///
-    /// # Errors
-    /// The fault, named.
-    pub fn check(&self) -> Result<(), &'static str> {
-        let visible = |text: &str| !text.is_empty() && text.len() <= LONGEST_NAME && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if !visible(&self.instance) {
-            return Err("`instance` is 1 to 128 visible ASCII characters");
-        }
-        if !visible(&self.sdk) {
-            return Err("`sdk` is 1 to 128 visible ASCII characters");
-        }
-        if self.usage.values().flat_map(BTreeMap::values).any(|count| *count > MOST_COUNTED) {
-            return Err("a count in `usage` is at most 10,000,000,000 a message");
-        }
-        Ok(())
+/// What JSON's types do not say.
+///
+/// # Errors
+/// The fault, named.
+pub fn check(message: &TelemetryMessage) -> Result<(), &'static str> {
+    let visible = |text: &str| !text.is_empty() && text.len() <= LONGEST_NAME && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !visible(&message.instance) {
+        return Err("`instance` is 1 to 128 visible ASCII characters");
     }
+    if !visible(&message.sdk) {
+        return Err("`sdk` is 1 to 128 visible ASCII characters");
+    }
+    if message.usage.values().flat_map(BTreeMap::values).any(|count| *count > MOST_COUNTED) {
+        return Err("a count in `usage` is at most 10,000,000,000 a message");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Message, String> {
-        let message: Message = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        message.check()?;
+    fn read(text: &str) -> Result<TelemetryMessage, String> {
+        let message: TelemetryMessage = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        check(&message)?;
         Ok(message)
     }
 

@@ -15,11 +15,12 @@ use std::{
 };
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use storyflag::TelemetryMessage;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::heard::{Heard, Took};
-pub use self::message::Message;
+pub use self::message::check;
 use crate::{
     publish::Environment,
     store::{InstanceRow, Store},
@@ -91,7 +92,7 @@ impl Telemetry {
     }
 
     /// Adds up a message.
-    pub fn take(&self, environment: &Environment, message: &Message) {
+    pub fn take(&self, environment: &Environment, message: &TelemetryMessage) {
         let Took { ignored } = self.heard().take(environment.id(), &environment.ruleset(), message, &self.shared.node, now_ms());
         self.shared.metrics.messages.inc();
         self.shared.metrics.ignored.inc_by(ignored);
