@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_waits_for_minutes_and_is_never_given_up() {
+    fn a_refused_key_waits_longer_and_is_never_given_up() {
         let mut ladder = Ladder::new(1);
         ladder.confirmed();
         let waits: Vec<u128> = (0..8).map(|_| fail(&mut ladder, &REFUSED, 0) / 1_000).collect();

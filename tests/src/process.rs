@@ -107,8 +107,8 @@ impl Process {
     }
 }
 
-/// Built beside the test: cargo builds a package's programs before it runs its tests.
-/// The program: `main` of the `storyflag` command under another name.
+/// The program: `main` of the `storyflag` command under another name. It lies beside the test, since cargo builds a
+/// package's programs before it runs its tests.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("this test is a file");
     let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/end_to_end-...");

@@ -163,7 +163,7 @@ async fn every_passing_failure_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_key_keeps_what_is_there_and_waits_for_minutes() {
+async fn a_refused_key_keeps_what_is_there_and_waits_longer() {
     let service = Service::start().await;
     let mut environment = Environment::with(KEY, 100.0);
     let (client, stream) = connected(&service, &environment).await;
