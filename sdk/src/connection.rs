@@ -1,9 +1,10 @@
 //! The one file that owns the socket: HTTP/1.1 requests on TCP, with or without TLS.
 
 use std::{
+    fmt,
     future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,7 +19,6 @@ use hyper::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    task::JoinHandle,
 };
 
 use crate::{endpoint::Endpoint, key::SdkKey, problem::Problem};
@@ -44,16 +44,36 @@ pub(crate) struct Connection {
     endpoint: Endpoint,
     authorization: HeaderValue,
     sender: SendRequest<Whole>,
-    _socket: SocketTask,
+    socket: Moving,
 }
 
-/// The task that moves bytes between the socket and its connection; it ends with it.
-#[derive(Debug)]
-struct SocketTask(JoinHandle<()>);
+/// What moves bytes between the socket and hyper. It runs in the task that waits for them, and only while that waits: a
+/// task of its own would have to be woken for every event, and then wake the other.
+struct Moving(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
-impl Drop for SocketTask {
-    fn drop(&mut self) {
-        self.0.abort();
+impl Moving {
+    fn poll(&mut self, context: &mut Context<'_>) {
+        if self.0.as_mut().is_some_and(|moving| moving.as_mut().poll(context).is_ready()) {
+            self.0 = None;
+        }
+    }
+
+    /// Moves bytes until `waiting` has what it waits for.
+    async fn until<T>(&mut self, mut waiting: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+        poll_fn(|context| {
+            if let Poll::Ready(ready) = waiting(context) {
+                return Poll::Ready(ready);
+            }
+            self.poll(context);
+            waiting(context)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Moving {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_some() { "Moving" } else { "Ended" })
     }
 }
 
@@ -88,14 +108,14 @@ impl Connector {
         match tokio::time::timeout(CONNECT_WITHIN, self.handshake(endpoint)).await {
             Ok(Ok((sender, socket))) => {
                 let (endpoint, authorization) = (endpoint.clone(), self.authorization.clone());
-                Ok(Connection { endpoint, authorization, sender, _socket: socket })
+                Ok(Connection { endpoint, authorization, sender, socket })
             }
             Ok(Err(why)) => Err(Problem::Unreachable(format!("{endpoint}: {why}"))),
             Err(_) => Err(Problem::Unreachable(format!("{endpoint}: no answer within {} s", CONNECT_WITHIN.as_secs()))),
         }
     }
 
-    async fn handshake(&self, endpoint: &Endpoint) -> io::Result<(SendRequest<Whole>, SocketTask)> {
+    async fn handshake(&self, endpoint: &Endpoint) -> io::Result<(SendRequest<Whole>, Moving)> {
         let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
         tcp.set_nodelay(true)?;
         #[cfg(feature = "tls")]
@@ -106,13 +126,13 @@ impl Connector {
     }
 }
 
-async fn http(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<(SendRequest<Whole>, SocketTask)> {
+async fn http(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<(SendRequest<Whole>, Moving)> {
     let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER).handshake(Socket(socket)).await.map_err(io::Error::other)?;
-    let moving = tokio::spawn(async move {
+    let moving = async move {
         // What goes wrong here is told by the answer that does not come.
         let _ = connection.await;
-    });
-    Ok((sender, SocketTask(moving)))
+    };
+    Ok((sender, Moving(Some(Box::pin(moving)))))
 }
 
 impl Connection {
@@ -127,12 +147,20 @@ impl Connection {
     /// [`Problem::Unreachable`] if certainly nothing has been sent; else the fate of the request is unknown.
     pub(crate) async fn ask(&mut self, ask: Ask<'_>) -> Result<Answer<'_>, Problem> {
         let request = self.request(ask)?;
-        if let Err(error) = self.sender.ready().await {
+        let Self { sender, socket, .. } = self;
+        // Whether the service has closed a connection that was kept is seen by looking.
+        poll_fn(|context| {
+            socket.poll(context);
+            Poll::Ready(())
+        })
+        .await;
+        if let Err(error) = socket.until(|context| sender.poll_ready(context)).await {
             return Err(Problem::Unreachable(error.to_string()));
         }
-        let answer = within(self.sender.send_request(request)).await?;
+        let mut answer = pin!(sender.send_request(request));
+        let answer = within(socket.until(|context| answer.as_mut().poll(context))).await?;
         let (head, body) = answer.map_err(|error| broken(&error))?.into_parts();
-        Ok(Answer { status: head.status, headers: head.headers, body, _connection: std::marker::PhantomData })
+        Ok(Answer { status: head.status, headers: head.headers, body, socket })
     }
 
     fn request(&self, ask: Ask<'_>) -> Result<Request<Whole>, Problem> {
@@ -161,8 +189,7 @@ pub(crate) struct Answer<'a> {
     status: StatusCode,
     headers: HeaderMap,
     body: Incoming,
-    /// Dropping the connection would cut the body short.
-    _connection: std::marker::PhantomData<&'a mut Connection>,
+    socket: &'a mut Moving,
 }
 
 impl Answer<'_> {
@@ -187,7 +214,8 @@ impl Answer<'_> {
     /// When the connection breaks.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
-            match poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await {
+            let Self { body, socket, .. } = self;
+            match socket.until(|context| Pin::new(&mut *body).poll_frame(context)).await {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(broken(&error)),
                 Some(Ok(frame)) => {

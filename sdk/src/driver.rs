@@ -1,6 +1,6 @@
 //! Drives the protocol: opens the stream, feeds what comes to the state machines and does what they say.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use hyper::header;
 use tokio::{
@@ -105,8 +105,13 @@ impl Driver {
         }
         self.protocol.begin(self.now());
         let mut parser = Parser::new(EVENT_LIMIT);
+        // Set again only when it rings: every event puts the deadline off, and almost none is met.
+        let mut alarm = pin!(sleep_until(self.at(self.protocol.deadline())));
         loop {
             let deadline = self.at(self.protocol.deadline());
+            if deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+            }
             let action = select! {
                 chunk = answer.chunk() => {
                     let chunk = chunk?.ok_or(Problem::Ended)?;
@@ -121,7 +126,11 @@ impl Driver {
                     Action::Nothing
                 }
                 Some(found) = self.found.recv() => self.take(found),
-                () = sleep_until(deadline) => self.protocol.time_passed(self.shared.applied(), self.now()),
+                () = &mut alarm => {
+                    let action = self.protocol.time_passed(self.shared.applied(), self.now());
+                    alarm.as_mut().reset(self.at(self.protocol.deadline()));
+                    action
+                }
             };
             if let Some(end) = self.act(action) {
                 return Ok(end);

@@ -18,7 +18,7 @@ pub(crate) struct Served {
 }
 
 /// How things stand, beside what is served.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Condition {
     pub(crate) state: State,
     pub(crate) stale_since: Option<SystemTime>,
@@ -129,9 +129,13 @@ impl Shared {
         self.news.send_modify(|news| news.is_closed = true);
     }
 
-    /// Changes how things stand.
+    /// Changes how things stand. Nobody is woken where nothing changes, as with almost every ruleset.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Condition)) {
-        self.condition.send_modify(change);
+        self.condition.send_if_modified(|condition| {
+            let before = condition.clone();
+            change(condition);
+            *condition != before
+        });
     }
 
     /// How things stand.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     select,
     sync::{mpsc, watch},
+    task::JoinSet,
     time::Instant,
 };
 
@@ -58,6 +59,8 @@ impl Task {
         let (wanted, wants) = watch::channel(Vec::new());
         let (finds, found) = mpsc::channel(4);
         let (snapshot, snapshots) = watch::channel(None);
+        // The newest snapshot outlives the driver: it is still to be written.
+        let _kept = snapshot.clone();
         let mut writer = DiskWriter { shared: Arc::clone(&self.shared), disk: self.disk.clone(), snapshots, writing: None };
         let mut protocol = Protocol::new(self.disk.is_some());
         if let Some(stored) = stored {
@@ -85,14 +88,18 @@ impl Task {
             found,
             snapshot,
         };
+        // A task of its own: what wakes it most should not wake the others, nor they it.
+        let mut driving = JoinSet::new();
+        driving.spawn(async move { driver.run().await });
         select! {
             _ = stopped.changed() => {}
-            () = driver.run() => {}
+            _ = driving.join_next() => {}
             () = async { lists.run().await; std::future::pending().await } => {}
             () = async { if self.reports { reporter.run().await }; std::future::pending().await } => {}
             () = writer.run() => {}
         }
-        // The stream was closed with the future that read it; now whatever is to be kept or told.
+        // The stream is closed with the task that read it; then whatever is to be kept or told.
+        driving.shutdown().await;
         self.shared.closed();
         writer.finish().await;
         if self.reports {

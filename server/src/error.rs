@@ -7,8 +7,6 @@ use std::{fmt, time::Duration};
 
 use axum::{
     body::Body,
-    extract::Request,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -244,10 +242,8 @@ impl IntoResponse for Error {
     }
 }
 
-/// Middleware: the body of every failed answer is a problem, those of the framework too.
-pub async fn render(request: Request, next: Next) -> Response {
-    let request_id = request_id(&request);
-    let response = next.run(request).await;
+/// The same answer, but that the body of every failed one is a problem, those of the framework too.
+pub fn render(response: Response, request_id: &str) -> Response {
     let status = response.status();
     let error = match response.extensions().get::<Error>() {
         Some(error) => error.clone(),
@@ -270,19 +266,13 @@ pub async fn render(request: Request, next: Next) -> Response {
     parts.status = error.status();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    let body = serde_json::to_vec(&error.problem(&request_id)).unwrap_or_default();
+    let body = serde_json::to_vec(&error.problem(request_id)).unwrap_or_default();
     Response::from_parts(parts, Body::from(body))
-}
-
-/// The id under which the log knows a request.
-pub fn request_id(request: &Request) -> String {
-    let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
-    id.unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::to_bytes, middleware::from_fn, routing::get};
+    use axum::{Router, body::to_bytes, routing::get};
     use tower::Service;
 
     use super::*;
@@ -291,9 +281,9 @@ mod tests {
         let mut router = Router::new()
             .route("/draining", get(|| std::future::ready(StatusCode::SERVICE_UNAVAILABLE)))
             .route("/broken", get(|| std::future::ready(StatusCode::BAD_GATEWAY)))
-            .route("/refused", get(|| std::future::ready(Error::invalid("/percentage", "is -1"))))
-            .layer(from_fn(render));
+            .route("/refused", get(|| std::future::ready(Error::invalid("/percentage", "is -1"))));
         let response = router.call(http::Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let response = render(response, "id");
         let status = response.status();
         (status, String::from_utf8(to_bytes(response.into_body(), 10_000).await.unwrap().to_vec()).unwrap())
     }

@@ -1,6 +1,9 @@
 //! What happens to every request: its id, its line in the log, its place in the metrics.
 
 use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -10,14 +13,15 @@ use std::{
 use axum::{
     body::{Body, Bytes},
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, Method, header},
+    http::{HeaderName, HeaderValue, Method, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{
         counter::Counter,
         family::Family,
@@ -27,7 +31,10 @@ use prometheus_client::{
 };
 use tracing::Instrument;
 
-const REQUEST_ID: &str = "x-request-id";
+use crate::error::{self, Error};
+
+/// The header with the id under which the log knows a request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer id from outside is not carried through our logs and history.
 const LONGEST_REQUEST_ID: usize = 64;
 
@@ -40,14 +47,53 @@ pub struct HttpMetrics {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: Template,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
-    route: String,
+    route: Template,
+}
+
+/// The template of a route, never the path: keys are no label, and a secret in a mistyped path is no log line.
+#[derive(Debug, Clone)]
+struct Template(Option<MatchedPath>);
+
+impl Template {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("unknown", MatchedPath::as_str)
+    }
+}
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Template {}
+
+impl Hash for Template {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for Template {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+/// Anybody can make methods up, and each would be a series of its own.
+fn known(method: &Method) -> &'static str {
+    [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS]
+        .iter()
+        .zip(["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+        .find_map(|(known, name)| (known == method).then_some(name))
+        .unwrap_or("other")
 }
 
 impl HttpMetrics {
@@ -65,26 +111,28 @@ impl HttpMetrics {
         metrics
     }
 
-    fn count(&self, method: &Method, route: &str, status: u16, seconds: f64) {
-        let labels = Labels { method: method.to_string(), route: route.to_owned(), status };
-        self.requests.get_or_create(&labels).inc();
-        self.seconds.get_or_create(&Route { route: route.to_owned() }).observe(seconds);
+    fn count(&self, method: &Method, route: Template, status: u16, seconds: f64) {
+        self.requests.get_or_create(&Labels { method: known(method), route: route.clone(), status }).inc();
+        self.seconds.get_or_create(&Route { route }).observe(seconds);
     }
 }
 
-/// Gives every request an id, if it brought no sensible one; logs and counts the answer; tells the id.
+/// Gives every request an id, if it brought no sensible one; answers with a problem where it fails, were it by a panic; logs
+/// and counts the answer; tells the id. All in one, since every layer is paid for by every request.
 pub async fn observe(State(metrics): State<HttpMetrics>, mut request: Request, next: Next) -> Response {
-    let id = request.headers().get(REQUEST_ID).filter(|id| is_sensible(id)).cloned();
+    let id = request.headers().get(&REQUEST_ID).filter(|id| is_sensible(id)).cloned();
     let id =
         id.unwrap_or_else(|| HeaderValue::from_str(&format!("{:016x}", fastrand::u64(..))).unwrap_or(HeaderValue::from_static("none")));
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, started) = (request.method().clone(), Instant::now());
-    // The template, never the path: keys are no label, and a secret in a mistyped path is no log line.
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), %method, route);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let route = Template(request.extensions().get::<MatchedPath>().cloned());
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), %method, route = route.as_str());
+    // What a handler changes is behind transactions and locks that do not mind: nothing is left half done.
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let response = answered.unwrap_or_else(|_| span.in_scope(|| Error::internal("the handler panicked").into_response()));
+    let mut response = error::render(response, id.to_str().unwrap_or_default());
     let (status, elapsed) = (response.status().as_u16(), started.elapsed());
-    metrics.count(&method, &route, status, elapsed.as_secs_f64());
+    metrics.count(&method, route, status, elapsed.as_secs_f64());
     let duration_ms = elapsed.as_millis();
     span.in_scope(|| {
         if status >= 500 {
@@ -155,4 +203,31 @@ fn is_sensible(id: &HeaderValue) -> bool {
     !bytes.is_empty()
         && bytes.len() <= LONGEST_REQUEST_ID
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::to_bytes, http::StatusCode, routing::any};
+    use tower::Service;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_with_the_id_of_its_request() {
+        let metrics = HttpMetrics::register(&mut Registry::default());
+        let mut router = Router::new()
+            .route("/panics", any(async || -> StatusCode { panic!("as a bug would") }))
+            .layer(axum::middleware::from_fn_with_state(metrics.clone(), observe));
+        let request = Request::builder().method("MADE-UP").uri("/panics").header(REQUEST_ID, "id-7").body(Body::empty()).unwrap();
+        let response = router.call(request).await.unwrap();
+        assert_eq!((response.status(), response.headers()[REQUEST_ID].as_bytes()), (StatusCode::INTERNAL_SERVER_ERROR, &b"id-7"[..]));
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(problem["request_id"] == "id-7" && !problem.to_string().contains("bug"), "{problem}");
+        let mut text = String::new();
+        let mut registry = Registry::default();
+        registry.register("requests", "of the test", metrics.requests.clone());
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains(r#"requests_total{method="other",route="/panics",status="500"} 1"#), "{text}");
+    }
 }

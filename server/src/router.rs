@@ -11,9 +11,7 @@ use axum::{
     routing::get,
 };
 use prometheus_client::registry::Registry;
-use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer,
-};
+use tower_http::{compression::CompressionLayer, cors::CorsLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -44,8 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const STREAMED_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Everything that handlers are given, as cheap handles; a handler's signature lists what it uses.
-#[derive(Clone)]
-pub struct AppState {
+pub struct Parts {
     /// The use cases.
     pub app: App,
     /// The database, for lists that are not in memory yet.
@@ -64,11 +61,15 @@ pub struct AppState {
     pub registry: Arc<Registry>,
 }
 
+/// All of it behind one pointer, since every request clones it.
+#[derive(Clone)]
+pub struct AppState(pub Arc<Parts>);
+
 macro_rules! parts {
     ($($field:ident: $part:ty),+ $(,)?) => { $(
         impl FromRef<AppState> for $part {
             fn from_ref(state: &AppState) -> Self {
-                state.$field.clone()
+                state.0.$field.clone()
             }
         }
     )+ };
@@ -139,12 +140,18 @@ fn streamed() -> OpenApiRouter<AppState> {
         .layer(RequestBodyLimitLayer::new(LARGEST_STREAMED_BODY))
 }
 
-/// What SDKs call. The time limit is for the head of an answer: a stream goes on behind its own.
+/// What SDKs read, thousands at once: answered from memory, so there is nothing to wait for, and compressed already where
+/// that is worth it.
 fn sdk() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(api::stream::stream_ruleset))
         .routes(routes!(api::ruleset::get_ruleset))
         .routes(routes!(api::lists::get_list))
+}
+
+/// What SDKs report.
+fn reports() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
         .routes(routes!(api::telemetry::post_telemetry))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENCE))
 }
@@ -154,15 +161,18 @@ fn operation() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health::health)).routes(routes!(health::live)).routes(routes!(health::ready))
 }
 
-fn documented() -> OpenApiRouter<AppState> {
+/// Every route that the document tells of, first those with bodies to limit and to compress, then those without.
+fn documented() -> (OpenApiRouter<AppState>, OpenApiRouter<AppState>) {
     let mut document = Document::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    OpenApiRouter::with_openapi(document).merge(api()).merge(streamed()).merge(sdk()).merge(operation())
+    let people = OpenApiRouter::with_openapi(document).merge(api()).merge(streamed()).merge(reports()).merge(operation());
+    (people, sdk())
 }
 
 /// The OpenAPI document, as it is committed and served.
 pub fn openapi() -> String {
-    let (_, document) = documented().split_for_parts();
+    let (people, sdk) = documented();
+    let (_, document) = people.merge(sdk).split_for_parts();
     let mut text = document.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
@@ -170,13 +180,11 @@ pub fn openapi() -> String {
 
 /// Every route, within every middleware: the first layer here is the innermost.
 pub fn router(state: AppState, config: &HttpConfig) -> Router {
-    let (router, document) = documented().split_for_parts();
-    let mut text = document.to_pretty_json().unwrap_or_default();
-    text.push('\n');
-    let text: Arc<str> = text.into();
+    let text: Arc<str> = openapi().into();
     let json = move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], text.to_string()));
     let page = SwaggerUi::new("/docs").config(UiConfig::from("/openapi.json"));
-    router
+    let (people, sdk) = documented();
+    let people = Router::from(people)
         // Not in the document: the document itself, its page, and what Prometheus reads.
         .route("/openapi.json", get(json))
         .route("/metrics", get(metrics))
@@ -185,11 +193,8 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(CompressionLayer::new())
         .layer(cors(config))
-        .layer(CatchPanicLayer::new())
-        .layer(from_fn(error::render))
-        .layer(from_fn(middleware::read_away))
-        .layer(axum::middleware::from_fn_with_state(state.http.clone(), middleware::observe))
-        .with_state(state)
+        .layer(from_fn(middleware::read_away));
+    people.merge(Router::from(sdk)).layer(axum::middleware::from_fn_with_state(state.0.http.clone(), middleware::observe)).with_state(state)
 }
 
 fn cors(config: &HttpConfig) -> CorsLayer {

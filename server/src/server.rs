@@ -15,7 +15,7 @@ use crate::{
     listener::{Limits, serve},
     middleware::HttpMetrics,
     publish::{Bus, BusError, Hub, Options, Rate},
-    router::{AppState, router},
+    router::{AppState, Parts, router},
     store::{Store, StoreError},
     telemetry::Telemetry,
 };
@@ -75,7 +75,7 @@ impl Server {
             async move { app.sweep_forever(stop).await }
         });
         let health = Health::new(store.clone(), hub.clone(), node);
-        let state = AppState { app, store, tokens, hub, telemetry, health, http, registry: Arc::new(registry) };
+        let state = AppState(Arc::new(Parts { app, store, tokens, hub, telemetry, health, http, registry: Arc::new(registry) }));
         Ok(Self { config, state, first_start, background })
     }
 
@@ -86,13 +86,14 @@ impl Server {
 
     /// Issues and verifies people's tokens.
     pub fn tokens(&self) -> &Tokens {
-        &self.state.tokens
+        &self.state.0.tokens
     }
 
     /// Serves until `shutdown`; then says goodbye to every stream, finishes what is under way and lets go of the database.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
         let Self { config, state, background, .. } = self;
-        let (hub, health, telemetry, store) = (state.hub.clone(), state.health.clone(), state.telemetry.clone(), state.store.clone());
+        let (hub, health, telemetry, store) =
+            (state.0.hub.clone(), state.0.health.clone(), state.0.telemetry.clone(), state.0.store.clone());
         let serving = CancellationToken::new();
         let draining = {
             let (hub, serving) = (hub.clone(), serving.clone());

@@ -12,10 +12,12 @@ use std::{
     time::Instant,
 };
 
-/// Name, and what stands in the `[dependencies]` of an application that uses it.
-const RIVALS: [(&str, &str); 2] = [
+/// Name, and what stands in the `[dependencies]` of an application that uses it. Unleash's leaves HTTP to a feature, and
+/// cannot be used without.
+const RIVALS: [(&str, &str); 3] = [
+    ("configcat", "configcat = \"*\""),
+    ("unleash-api-client", "unleash-api-client = { version = \"*\", features = [\"reqwest-client-13\"] }"),
     ("launchdarkly-server-sdk", "launchdarkly-server-sdk = \"*\""),
-    ("unleash-api-client", "unleash-api-client = { version = \"*\", default-features = true }"),
 ];
 
 fn main() {

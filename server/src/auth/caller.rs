@@ -6,7 +6,7 @@ use axum::{
 };
 
 use super::{Right, Role, Tokens};
-use crate::{error::Error, store::EnvironmentRow};
+use crate::{error::Error, middleware::REQUEST_ID, store::EnvironmentRow};
 
 /// Somebody with a valid token.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let claims = Tokens::from_ref(state).verify(bearer(parts).ok_or(Error::Unauthorized)?)?;
-        let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+        let request_id = parts.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         Ok(Self { subject: claims.sub, role: claims.role, request_id, environments: claims.environments })
     }
 }

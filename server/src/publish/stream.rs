@@ -3,14 +3,15 @@
 //! There is no queue. Whoever reads slowly finds the shared encodings of what it missed, or the whole; what a stream
 //! holds is the same at all times.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use storyflag_evaluation::Identity;
 use tokio::{
+    select,
     sync::watch,
-    time::{Duration, Instant, timeout_at},
+    time::{Duration, Instant, Sleep, sleep_until},
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -27,7 +28,9 @@ pub(super) struct Feed {
     key: KeyScope,
     latest: watch::Receiver<Arc<Latest>>,
     sent: Option<Identity>,
-    heartbeat_at: Instant,
+    /// Rings when the next heartbeat is due. It is kept, since setting a timer anew for each change would cost more than
+    /// the change.
+    heartbeat: Pin<Box<Sleep>>,
     ended: bool,
     _open: Open,
 }
@@ -50,7 +53,10 @@ impl Feed {
         let latest = environment.subscribe();
         let open = Open { hub: Arc::clone(hub), _token: hub.streams.token() };
         // The first heartbeat comes as soon as everything is said.
-        Self { hub: Arc::clone(hub), environment, key, latest, sent: applied, heartbeat_at: Instant::now(), ended: false, _open: open }
+        let now = Instant::now();
+        // Timers ring late by up to a millisecond or two, and this one should not.
+        let heartbeat = Box::pin(sleep_until(now.checked_sub(Duration::from_millis(2)).unwrap_or(now)));
+        Self { hub: Arc::clone(hub), environment, key, latest, sent: applied, heartbeat, ended: false, _open: open }
     }
 
     pub(super) fn events(self) -> impl Stream<Item = Bytes> + Send + 'static {
@@ -71,13 +77,13 @@ impl Feed {
                 self.sent = Some(identity);
                 return Some(event);
             }
-            let now = Instant::now();
-            if now >= self.heartbeat_at {
-                self.heartbeat_at = after(now, self.hub.options.heartbeat);
-                return Some(latest.heartbeat.clone());
-            }
-            if let Ok(Err(_)) = timeout_at(self.heartbeat_at, self.latest.changed()).await {
-                return None;
+            select! {
+                biased;
+                changed = self.latest.changed() => changed.ok()?,
+                () = &mut self.heartbeat => {
+                    self.heartbeat.as_mut().reset(after(Instant::now(), self.hub.options.heartbeat));
+                    return Some(latest.heartbeat.clone());
+                }
             }
         }
     }

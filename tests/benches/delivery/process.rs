@@ -54,12 +54,26 @@ impl Process {
         Self { address: next(), key: next(), token: next(), child, folder }
     }
 
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory, in bytes.
     pub fn memory(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
     }
+}
+
+/// The processor time that a process has used so far, in microseconds: of its threads that still live.
+pub fn processor_time(process: u32) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let of_thread = |path: std::path::PathBuf| -> Option<f64> {
+        std::fs::read_to_string(path.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
+    };
+    threads.filter_map(|thread| of_thread(thread.ok()?.path())).sum::<f64>() / 1_000.0
 }
 
 impl Drop for Process {

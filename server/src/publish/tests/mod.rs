@@ -93,7 +93,7 @@ impl Node {
             .route("/sdk/v1/ruleset", routing::get(api::ruleset::get_ruleset))
             .route("/sdk/v1/cohorts/{cohort}/{digest}", routing::get(api::lists::get_list))
             .route("/sdk/v1/telemetry", routing::post(api::telemetry::post_telemetry))
-            .layer(axum::middleware::from_fn(crate::error::render))
+            .layer(axum::middleware::map_response(async |response| crate::error::render(response, "")))
             .with_state(Parts { hub: hub.clone(), telemetry: telemetry.clone(), store });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
