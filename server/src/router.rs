@@ -111,6 +111,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(api::flags::find_flag, api::flags::put_flag, api::flags::patch_flag, api::flags::archive_flag))
         .routes(routes!(api::environments::list_environments))
         .routes(routes!(api::environments::find_environment, api::environments::put_environment))
+        .routes(routes!(api::incarnation::raise_incarnation))
         .routes(routes!(api::targetings::list_targetings))
         .routes(routes!(api::targetings::find_targeting, api::targetings::put_targeting))
         .routes(routes!(api::rollout::bump_rollout, api::rollout::put_rollout))

@@ -169,6 +169,8 @@ async fn people(reader: &mut Reader<'_>) {
     reader.put(&format!("{project}/environments/moon?dry_run=true"), &json!({})).await.expect(200);
     reader.put("cohorts/moon?dry_run=true", &json!({})).await.expect(200);
     reader.post("keys?dry_run=true", &json!({"name": "none"})).await.expect(200);
+    reader.post("incarnation?dry_run=true", &json!({})).await.expect(200);
+    reader.post("incarnation", &json!({"reason": "a restore"})).await.expect(200);
     let made = reader.post("keys", &json!({"name": "shop"})).await.expect(201);
     reader.get("keys").await.expect(200);
     reader.delete(&format!("keys/{}", made.json["id"].as_str().unwrap())).await.expect(204);

@@ -22,6 +22,7 @@ mod exposure;
 mod flags;
 mod formats;
 mod history;
+mod incarnation;
 mod lists;
 mod main_job;
 mod network;

@@ -9,6 +9,7 @@ pub mod fields;
 pub mod flags;
 pub mod forms;
 pub mod history;
+pub mod incarnation;
 pub mod instances;
 pub mod keys;
 pub mod kill;
