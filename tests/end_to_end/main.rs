@@ -26,6 +26,7 @@ mod incarnation;
 mod lists;
 mod main_job;
 mod network;
+mod newer_node;
 mod nodes;
 mod outage;
 mod prerequisites;
