@@ -145,24 +145,25 @@ impl App {
         flag: &str,
         edit: impl FnOnce(&TargetingState) -> Result<FlagItem, Error>,
     ) -> Result<Done<TargetingState>, Error> {
-        self.change_even_unsupported(ask, place, flag, |state| match &state.unsupported {
+        // Who may not even lower does not get as far as the lock.
+        ask.caller.may(Right::Lower, &place.project.key, &place.environment)?;
+        let write = Write::begin(self, ask).await?;
+        let edit = |state: &TargetingState| match &state.unsupported {
             None => edit(state),
             Some(why) => Err(not_understood(why)),
-        })
-        .await
+        };
+        self.change_within(write, ask, place, flag, edit).await
     }
 
-    /// The same of any targeting: for a kill, which is a word in a text that is kept as it is.
-    pub(super) async fn change_even_unsupported(
+    /// The same of any targeting, in a write that has begun.
+    pub(super) async fn change_within(
         &self,
+        mut write: Write<'_>,
         ask: &Ask,
         place: &Place,
         flag: &str,
         edit: impl FnOnce(&TargetingState) -> Result<FlagItem, Error>,
     ) -> Result<Done<TargetingState>, Error> {
-        // Who may not even lower does not get as far as the lock.
-        ask.caller.may(Right::Lower, &place.project.key, &place.environment)?;
-        let mut write = Write::begin(self, ask).await?;
         let environment = write.lock(place.environment.id).await?;
         let row = write.tx.find_targeting(environment.id, flag).await?;
         let before = TargetingState::of(row.ok_or_else(|| Error::no_such("flag", flag))?)?;
