@@ -3,6 +3,7 @@
 pub mod body;
 pub mod changes;
 pub mod cohorts;
+mod conditions;
 pub mod environments;
 pub mod explain;
 pub mod fields;
@@ -23,6 +24,7 @@ pub mod sdk;
 pub mod stream;
 pub mod targetings;
 pub mod telemetry;
+mod unique;
 pub mod writes;
 
 use serde::Deserialize;

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     InEnvironment, Page,
     body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
+    conditions,
     fields::{Fields, FromJson},
     forms::{PrerequisiteForm, RolloutForm, RuleForm},
     next_after,
@@ -184,6 +185,9 @@ impl FromJson for TargetingBody {
             told: Told::read(&mut fields, &["unsupported", "updated_at", "updated_by", "instances", "warnings"]),
         };
         fields.end();
+        let rules = value.get("rules").and_then(Value::as_array).into_iter().flatten().enumerate();
+        let lists = rules.filter_map(|(index, rule)| Some((format!("{at}/rules/{index}/if"), rule.get("if")?)));
+        conditions::also_uncompilable(lists, faults);
         Some(body)
     }
 }
