@@ -180,6 +180,7 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
     router
         // Not in the document: the document itself, its page, and what Prometheus reads.
         .route("/openapi.json", get(json))
+        .route("/", get(|| std::future::ready(nothing_here())))
         .route("/metrics", get(metrics))
         .merge(page)
         .fallback(|| std::future::ready(StatusCode::NOT_FOUND))
@@ -191,6 +192,13 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         .layer(from_fn(middleware::read_away))
         .layer(axum::middleware::from_fn_with_state(state.http.clone(), middleware::observe))
         .with_state(state)
+}
+
+/// Whoever opens the address in a browser wants to know where to go.
+fn nothing_here() -> error::Error {
+    error::Error::NotFound(
+        "this is Storyflag, and there is nothing at /: the API has its page at /docs and its document at /openapi.json".to_owned(),
+    )
 }
 
 fn cors(config: &HttpConfig) -> CorsLayer {

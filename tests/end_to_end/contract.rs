@@ -26,6 +26,7 @@ async fn the_document_is_committed_and_served() {
     assert_eq!(served.header("content-type"), "application/json");
     assert!(served.text == committed, "what is served is not what is committed");
     assert_eq!(served.json["openapi"], "3.1.0");
+    house.viewer().get("/").await.refused(404, &[], "the API has its page at /docs and its document at /openapi.json");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
