@@ -52,6 +52,13 @@ pub fn check_cohort(item: &CohortItem) -> Vec<Fault> {
     check.faults
 }
 
+/// What a compile would refuse of one condition, which stands at the pointer `at`.
+pub fn check_condition(at: &str, condition: &Condition) -> Option<Fault> {
+    let Test::Attribute(_, operator) = &condition.test else { return None };
+    let detail = compile_operator(operator).err()?;
+    Some(Fault { pointer: format!("{at}/{}", operator.name()), detail })
+}
+
 struct Check<'a> {
     faults: Vec<Fault>,
     variants: BTreeSet<&'a str>,
@@ -102,17 +109,10 @@ impl Check<'_> {
 
     fn conditions(&mut self, at: &str, conditions: &[Condition], cohorts_allowed: bool) {
         for (index, condition) in conditions.iter().enumerate() {
-            match &condition.test {
-                Test::InCohort(_) if !cohorts_allowed => {
-                    self.fault(&format!("{at}/{index}/in_cohort"), "has no place inside a cohort".to_owned());
-                }
-                Test::InCohort(_) => {}
-                Test::Attribute(_, operator) => {
-                    if let Err(why) = compile_operator(operator) {
-                        self.fault(&format!("{at}/{index}/{}", operator.name()), why);
-                    }
-                }
+            if matches!(condition.test, Test::InCohort(_)) && !cohorts_allowed {
+                self.fault(&format!("{at}/{index}/in_cohort"), "has no place inside a cohort".to_owned());
             }
+            self.faults.extend(check_condition(&format!("{at}/{index}"), condition));
         }
     }
 

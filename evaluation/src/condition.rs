@@ -101,6 +101,28 @@ impl Order {
 }
 
 impl Operator {
+    /// What the wire names them, all that there are.
+    pub const NAMES: [&'static str; 18] = [
+        "equals",
+        "in",
+        "contains",
+        "starts_with",
+        "ends_with",
+        "matches",
+        "less",
+        "at_most",
+        "greater",
+        "at_least",
+        "before",
+        "after",
+        "semver_equals",
+        "semver_less",
+        "semver_at_most",
+        "semver_greater",
+        "semver_at_least",
+        "exists",
+    ];
+
     /// As the wire names it.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -214,4 +236,19 @@ fn plain(number: f64) -> serde_json::Value {
     #[allow(clippy::cast_possible_truncation)]
     let whole = number as i64;
     if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 { whole.into() } else { number.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_that_of_an_operator() {
+        for name in Operator::NAMES {
+            let operands = ["true", "1", "\"a\"", "[1]"].map(|operand| format!(r#"{{"attribute":"a","{name}":{operand}}}"#));
+            let read: Vec<Condition> = operands.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+            let known = |one: &Condition| matches!(&one.test, Test::Attribute(_, operator) if operator.name() == name);
+            assert!(!read.is_empty() && read.iter().all(known), "{name}: {read:?}");
+        }
+    }
 }

@@ -54,7 +54,7 @@ mod value;
 
 pub use answer::{Arm, Evaluation, EvaluationError, Reason};
 pub use bucket::{BUCKETS, bucket, flag_seed, split_seed, unit_hash};
-pub use check::{Fault, check_cohort, check_flag};
+pub use check::{Fault, check_cohort, check_condition, check_flag};
 pub use condition::{Condition, Operator, Order, Scalar, Test};
 pub use context::{Attribute, Context};
 pub use identity::{Identity, IdentityError, ItemKind, item_hash};

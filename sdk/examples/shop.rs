@@ -8,7 +8,7 @@
 //!
 //! Raise the percentage while it runs, and the same curl answers otherwise a moment later.
 
-use std::{env, error::Error, process::ExitCode};
+use std::{env, error::Error, process::ExitCode, time::Duration};
 
 use axum::{
     Router,
@@ -16,7 +16,7 @@ use axum::{
     routing::get,
 };
 use serde::Deserialize;
-use storyflag::{Client, Context};
+use storyflag::{Client, Context, State as Connection};
 use tokio::net::TcpListener;
 
 const CHECKOUT: &str = "US-123-checkout";
@@ -50,11 +50,30 @@ async fn health(State(flags): State<Client>) -> String {
     format!("{:#?}\n", flags.status())
 }
 
+/// Says on the console what the connection suffers from, such as a key that was revoked, and when it is over.
+async fn tell_problems(flags: &Client, mut told: Option<String>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let status = flags.status();
+        match (status.state, status.last_error) {
+            (Connection::Closed, _) => return,
+            (Connection::Streaming | Connection::Polling, _) if told.take().is_some() => println!("connected again"),
+            (Connection::Streaming | Connection::Polling, _) => {}
+            (_, Some(error)) if told.as_ref() != Some(&error) => {
+                println!("{error}; what was served is served on");
+                told = Some(error);
+            }
+            _ => {}
+        }
+    }
+}
+
 async fn run(address: &str, sdk_key: String, port: u16) -> Result<(), Box<dyn Error>> {
     let flags = Client::builder(address, sdk_key).disk_cache(env::temp_dir().join("storyflag-shop")).connect().await?;
     let status = flags.status();
     println!("{:?}, serving {}", status.state, status.identity.map_or("defaults".into(), |identity| identity.to_string()));
-    if let Some(error) = status.last_error {
+    let told = status.last_error;
+    if let Some(error) = &told {
         println!("{error}; the shop is open anyway");
     }
 
@@ -64,6 +83,9 @@ async fn run(address: &str, sdk_key: String, port: u16) -> Result<(), Box<dyn Er
             println!("now serving {identity}");
         }
     });
+
+    let watched = flags.clone();
+    tokio::spawn(async move { tell_problems(&watched, told).await });
 
     let shop = Router::new().route("/checkout", get(checkout)).route("/why", get(why)).route("/health", get(health));
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;

@@ -112,6 +112,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(api::flags::find_flag, api::flags::put_flag, api::flags::patch_flag, api::flags::archive_flag))
         .routes(routes!(api::environments::list_environments))
         .routes(routes!(api::environments::find_environment, api::environments::put_environment))
+        .routes(routes!(api::incarnation::raise_incarnation))
         .routes(routes!(api::targetings::list_targetings))
         .routes(routes!(api::targetings::find_targeting, api::targetings::put_targeting))
         .routes(routes!(api::rollout::bump_rollout, api::rollout::put_rollout))
@@ -187,6 +188,7 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
     let people = Router::from(people)
         // Not in the document: the document itself, its page, and what Prometheus reads.
         .route("/openapi.json", get(json))
+        .route("/", get(|| std::future::ready(nothing_here())))
         .route("/metrics", get(metrics))
         .merge(page)
         .fallback(|| std::future::ready(StatusCode::NOT_FOUND))
@@ -195,6 +197,13 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         .layer(cors(config))
         .layer(from_fn(middleware::read_away));
     people.merge(Router::from(sdk)).layer(axum::middleware::from_fn_with_state(state.0.http.clone(), middleware::observe)).with_state(state)
+}
+
+/// Whoever opens the address in a browser wants to know where to go.
+fn nothing_here() -> error::Error {
+    error::Error::NotFound(
+        "this is Storyflag, and there is nothing at /: the API has its page at /docs and its document at /openapi.json".to_owned(),
+    )
 }
 
 fn cors(config: &HttpConfig) -> CorsLayer {

@@ -137,6 +137,7 @@ fn the_main_job_is_done_by_what_is_typed() {
     assert!(killed.err.contains("storyflag revive US-123-checkout -e staging"), "{}", killed.err);
     assert!(service.ok("explain US-123-checkout user-42 -e staging").contains("because the flag is killed"));
     assert!(service.ok("rollout US-123-checkout 2 -e staging").contains("warning: killed here"));
+    assert!(!service.ok("explain US-123-checkout user-42 -e staging").contains("not enabled"));
     assert!(service.ok("revive US-123-checkout -e staging --reason fixed").contains("is revived: 2 % get on"));
 
     let history = service.ok("history US-123-checkout -e staging");
@@ -144,7 +145,10 @@ fn the_main_job_is_done_by_what_is_typed() {
     assert!(first.contains("killed true -> false") && first.ends_with("fixed"), "{history}");
     assert_eq!(history.lines().count(), 1 + 6, "{history}");
     assert!(service.ok("flags show US-123-checkout").contains("staging      on     2 %"));
+    let would = service.ok("flags archive US-123-checkout --dry-run");
+    assert!(would.contains("nothing was changed; this would archive it: gone from every environment"), "{would}");
     assert!(service.ok("flags archive US-123-checkout").contains("is archived"));
+    assert!(service.ok("flags archive US-123-checkout --dry-run").contains("archived already"));
     assert_eq!(service.ok("flags"), "no flags\n");
 }
 
@@ -162,6 +166,9 @@ fn refusals_say_what_to_type_next() {
     assert!(told.contains("/from is 0 here, not 10") && told.contains("next: storyflag rollout US-1 -e staging"), "{told}");
     let told = service.refused(1, "rollout US-1 -1 -e staging");
     assert!(told.contains("/percentage is -1; a percentage is 0 to 100"), "{told}");
+    let told = service.refused(1, "flags create US-1 --story US-9");
+    assert!(told.contains("next: storyflag flags show US-1, which") && told.contains("curl -sS -X PATCH http://"), "{told}");
+    assert!(told.contains(r#"/api/v1/projects/default/flags/US-1 "#) && told.contains(r#"-d '{"story":"US-9"}'"#), "{told}");
     let told = service.refused(1, "kill US-2 -e staging");
     assert!(told.contains("no flag \"US-2\"") && told.contains("next: storyflag flags"), "{told}");
 
@@ -178,6 +185,42 @@ fn refusals_say_what_to_type_next() {
     let nobody = service.run_with("flags", "", b"");
     assert_eq!(nobody.code, Some(2), "{}", nobody.err);
     assert!(nobody.err.contains("a token is needed"), "{}", nobody.err);
+}
+
+#[test]
+fn a_history_begins_anew_by_hand() {
+    let service = Service::start();
+    service.ok("flags create US-1");
+    let would = service.ok("incarnation raise --environment staging --dry-run");
+    assert!(would.contains("/identity"), "{would}");
+    let raised = service.ok("incarnation raise --project default --environment staging --reason a_restore");
+    assert!(raised.starts_with("staging begins a new history at revision 1: every application takes "), "{raised}");
+    let told = service.refused(1, "incarnation raise -e production");
+    assert!(told.contains("/reason is missing") && told.contains("next: the same with --reason"), "{told}");
+}
+
+/// Runs `serve` to its end, which a port that is taken brings at once.
+#[test]
+fn a_port_that_is_taken_says_what_to_type_and_a_log_has_no_colours() {
+    let directory = Directory::new();
+    let serve = |listen: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_storyflag"));
+        command.args(["serve", "--listen", listen]).env_clear().current_dir(&directory.0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = serve(&taken.local_addr().unwrap().to_string()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("Address already in use") && told.contains("\nnext: ") && told.contains(" serve --listen 127.0.0.1:"), "{told}");
+
+    let mut child = serve("127.0.0.1:0").spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("/docs")), "it ended before it began");
+    let stopped = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    let log = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert!(log.contains("stopping") && !log.contains('\u{1b}'), "{log}");
 }
 
 #[test]

@@ -66,6 +66,7 @@ async fn what_is_no_json(backend: Backend) {
         ("{\"percentage\": 1".to_owned(), "line 1 column 16"),
         ("{\"percentage\": 1,}".to_owned(), "line 1 column 18"),
         ("{\"percentage\": 1e999}".to_owned(), "line 1 column"),
+        ("{\"percentage\": 1, \"percentage\": 100}".to_owned(), "the key \"percentage\" stands twice in one object at line 1 column"),
         (format!("{{\"percentage\":\n{}1{}}}", "[".repeat(32), "]".repeat(32)), "nests deeper than 32 at line 2 column 32"),
     ] {
         send(text).await.refused(400, &[], told);

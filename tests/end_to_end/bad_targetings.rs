@@ -63,10 +63,10 @@ async fn conditions_that_cannot_be_compiled(backend: Backend) {
         (json!({"attribute": "a", "in": []}), "/in", "give at least one value"),
         (json!({"attribute": "a", "before": "2026-12-01"}), "/before", "RFC 3339 text with an offset"),
         (json!({"attribute": "a", "semver_less": "1.4"}), "/semver_less", "not a semantic version, such as 1.4.0"),
-        (json!({"attribute": "a", "soundslike": "b"}), "", "soundslike"),
+        (json!({"attribute": "a", "soundslike": "b"}), "/soundslike", "is no operator; known are equals, in, contains,"),
         (json!({"attribute": "a"}), "", "operator"),
         (json!({"attribute": "a", "equals": "b", "in": ["c"]}), "", "operator"),
-        (json!({"attribute": "a", "less": "b"}), "", "number"),
+        (json!({"attribute": "a", "less": "b"}), "/less", "expected a number"),
         (json!("country is DE"), "", "not a condition such as"),
     ] {
         let rule = json!({"rules": [{"id": "r", "if": [condition], "serve": "on"}]});
@@ -94,6 +94,28 @@ async fn faults_are_listed_together(backend: Backend) {
     let pointers =
         ["/reason", "/rollout/percentage", "/unit", "/rules/0/if/0/matches", "/rules/0/serve", "/rollout/serve", "/rules/0/if/1/in_cohort"];
     release_manager.put(TARGETING, &targeting).await.refused(422, &pointers, "7 faults");
+    // Those of conditions as well: what cannot be read, what cannot be compiled, in every rule.
+    let targeting = json!({
+        "rules": [
+            {"id": "a", "if": [{"attribute": 7, "soundslike": "b", "not": "yes"}, {"attribute": "a", "matches": "("}], "serve": "on"},
+            {"id": "b", "if": [{"attribute": "a", "less": "b"}, {"in_cohort": []}, {"attribute": "a", "in": []}], "serve": "on"},
+        ],
+        "enabled": "yes",
+    });
+    let pointers = [
+        "/enabled",
+        "/rules/0/if/0/attribute",
+        "/rules/0/if/0/not",
+        "/rules/0/if/0/soundslike",
+        "/rules/1/if/0/less",
+        "/rules/1/if/1/in_cohort",
+        "/rules/0/if/1/matches",
+        "/rules/1/if/2/in",
+    ];
+    release_manager.put(TARGETING, &targeting).await.refused(422, &pointers, "8 faults");
+    let conditions = &targeting["rules"][0]["if"];
+    let pointers = ["/if/0/attribute", "/if/0/not", "/if/0/soundslike", "/if/1/matches"];
+    release_manager.put("cohorts/beta", &json!({ "if": conditions })).await.refused(422, &pointers, "semver_at_least, exists");
     assert_eq!(release_manager.everything().await, before);
 }
 

@@ -19,7 +19,7 @@ async fn a_stale_version(backend: Backend) {
     editor.create_cohort("internal-users", &["user-1"]).await;
     let before = editor.everything().await;
     let members = "cohorts/internal-users/members";
-    let writes: [(Method, &str, Value); 13] = [
+    let writes: [(Method, &str, Value); 15] = [
         (Method::PATCH, ROLLOUT, json!({"percentage": 1})),
         (Method::PUT, ROLLOUT, json!({"percentage": 1, "serve": "on"})),
         (Method::PUT, TARGETING, json!({"enabled": false})),
@@ -32,6 +32,8 @@ async fn a_stale_version(backend: Backend) {
         (Method::DELETE, "cohorts/internal-users", json!({})),
         (Method::PATCH, members, json!({"add": ["user-2"]})),
         (Method::PUT, "/api/v1/projects/default/environments/staging", json!({"name": "Stage"})),
+        (Method::PUT, "/api/v1/projects/default", json!({"name": "Shop"})),
+        (Method::PUT, "/api/v1/projects/none", json!({"name": "None"})),
         // Nothing is there, so nothing matches.
         (Method::PUT, "cohorts/beta", json!({})),
     ];
@@ -49,6 +51,16 @@ async fn a_stale_version(backend: Backend) {
     let bumped = bump(format!("\"98\", {}", targeting.header("etag"))).await.expect(200);
     assert_ne!(bumped.header("etag"), targeting.header("etag"));
     bump(targeting.header("etag").to_owned()).await.refused(412, &[], &format!("but {} stands", bumped.header("etag")));
+    let project = admin.get("/api/v1/projects/default").await.expect(200);
+    let rename = |name: &str| {
+        let request = admin.request(Method::PUT, "/api/v1/projects/default").header("if-match", project.header("etag"));
+        request.json(&json!({ "name": name })).send()
+    };
+    assert_eq!(rename("Default").await.expect(200).header("etag"), project.header("etag"), "nothing changed");
+    let renamed = rename("Shop").await.expect(200);
+    assert_ne!(renamed.header("etag"), project.header("etag"));
+    rename("Store").await.refused(412, &[], &format!("but {} stands", renamed.header("etag")));
+    assert_eq!(admin.get("/api/v1/projects/default").await.json["name"], "Shop");
     // A kill is held back by nothing.
     let kill = editor.request(Method::POST, "flags/US-123-checkout/kill").header("if-match", "\"99\"").json(&json!({})).send();
     assert_eq!(kill.await.expect(200).json["killed"], true);

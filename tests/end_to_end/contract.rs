@@ -26,6 +26,7 @@ async fn the_document_is_committed_and_served() {
     assert_eq!(served.header("content-type"), "application/json");
     assert!(served.text == committed, "what is served is not what is committed");
     assert_eq!(served.json["openapi"], "3.1.0");
+    house.viewer().get("/").await.refused(404, &[], "the API has its page at /docs and its document at /openapi.json");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,6 +170,8 @@ async fn people(reader: &mut Reader<'_>) {
     reader.put(&format!("{project}/environments/moon?dry_run=true"), &json!({})).await.expect(200);
     reader.put("cohorts/moon?dry_run=true", &json!({})).await.expect(200);
     reader.post("keys?dry_run=true", &json!({"name": "none"})).await.expect(200);
+    reader.post("incarnation?dry_run=true", &json!({})).await.expect(200);
+    reader.post("incarnation", &json!({"reason": "a restore"})).await.expect(200);
     let made = reader.post("keys", &json!({"name": "shop"})).await.expect(201);
     reader.get("keys").await.expect(200);
     reader.delete(&format!("keys/{}", made.json["id"].as_str().unwrap())).await.expect(204);

@@ -52,6 +52,7 @@ fn duties() -> Vec<Duty> {
             duty(post.clone(), environment, "flags/{me}/kill", json!({}), Editor),
             duty(post.clone(), environment, "flags/{me}/revive", reason(json!({})), ReleaseManager),
             duty(post.clone(), environment, "keys?reason=x", json!({"name": "mine"}), Admin),
+            duty(post.clone(), environment, "incarnation", reason(json!({})), Admin),
         ]);
     }
     let variants = json!({"variants": {"on": true, "off": false, "maybe": true}, "reason": "more"});

@@ -134,6 +134,28 @@ async fn a_list_that_is_not_known_any_more_asks_for_the_whole_once() {
     eventually(&client, |status| status.missing_lists.is_empty()).await;
 }
 
+/// On the real clock: a paused one leaps over the pause in which the list is to arrive.
+#[tokio::test]
+async fn the_whole_is_asked_for_even_if_a_list_arrives_in_between() {
+    let service = Service::start().await;
+    let (mut environment, list) = environment(&["ann"]);
+    let client = builder(&service).ready_within(Duration::ZERO).connect().await.unwrap();
+    let mut stream = service.serve(&environment).await;
+    let asked = service.next(COHORTS).await;
+    let mut forged = environment.raise("US-2", 100.0);
+    forged.data = forged.data.replace("1000000", "1000");
+    stream.send(&forged).await;
+    stream.closed().await;
+    // It is served at once, from the ruleset that stands: that says nothing about whether it is the service's.
+    asked.answer(200, &[], list.to_bytes()).await;
+    eventually(&client, |status| status.missing_lists.is_empty()).await;
+    assert!(client.is_on(KEY, &user("ann")));
+    let again = service.next(STREAM).await;
+    assert_eq!(again.header("last-event-id"), None, "everything, please");
+    again.open().await.send(&environment.ruleset()).await;
+    eventually(&client, |status| status.identity == Some(environment.identity())).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn lists_are_on_disk_as_well() {
     let service = Service::start().await;

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::fields::{Fields, FromJson};
+use super::{
+    fields::{Fields, FromJson},
+    unique::Unique,
+};
 use crate::{app::Ask, auth::Caller, error::Error};
 
 /// How deep JSON may nest.
@@ -62,7 +65,12 @@ fn parse(bytes: &[u8]) -> Result<Value, Error> {
     if let Some((line, column)) = too_deep(bytes) {
         return Err(Error::BadRequest(format!("the body nests deeper than {DEEPEST} at line {line} column {column}")));
     }
-    serde_json::from_slice(bytes).map_err(|error| Error::BadRequest(format!("the body is no JSON: {error}")))
+    let read: Result<Unique, _> = serde_json::from_slice(bytes);
+    read.map(|Unique(value)| value).map_err(|error| {
+        // What is well-formed and still not read says a key twice.
+        let what = if error.is_data() { "the body" } else { "the body is no JSON" };
+        Error::BadRequest(format!("{what}: {error}"))
+    })
 }
 
 /// Where brackets nest deeper than [`DEEPEST`]: line and column, from 1.
@@ -295,6 +303,14 @@ mod tests {
         assert_eq!(too_deep(nested(DEEPEST + 1).as_bytes()), Some((1, DEEPEST + 1)));
         assert_eq!(too_deep(format!("{{\n\"a\": {}}}", nested(DEEPEST)).as_bytes()), Some((2, 5 + DEEPEST)));
         assert_eq!(too_deep(format!("[\"\\\"{}\"]", "[".repeat(99)).as_bytes()), None);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_told_with_line_and_column() {
+        for text in [r#"{"a": 1, "b": [{"on": 1, "on": 1}]}"#, r#"{"on": 1, "\u006fn": 2}"#] {
+            let Err(Error::BadRequest(detail)) = parse(text.as_bytes()) else { panic!("{text}") };
+            assert!(detail.starts_with("the body: the key \"on\" stands twice in one object at line 1 column "), "{detail}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     InEnvironment, Page,
     body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
+    conditions,
     fields::{Fields, FromJson},
     forms::ConditionForm,
     next_after,
@@ -94,6 +95,7 @@ impl FromJson for CohortBody {
             told: Told::read(&mut fields, &["members", "updated_at"]),
         };
         fields.end();
+        conditions::also_uncompilable(value.get("if").map(|list| (format!("{at}/if"), list)).into_iter(), faults);
         Some(body)
     }
 }

@@ -101,7 +101,7 @@ impl FromJson for EnvironmentBody {
     }
 }
 
-fn view(row: &EnvironmentRow) -> EnvironmentView {
+pub(super) fn view(row: &EnvironmentRow) -> EnvironmentView {
     EnvironmentView {
         key: row.key.clone(),
         name: row.name.clone(),

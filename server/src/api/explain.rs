@@ -59,6 +59,8 @@ pub struct ExplainView {
     pub variant: Option<String>,
     /// STATIC, DEFAULT, TARGETING_MATCH, SPLIT, DISABLED or ERROR.
     pub reason: &'static str,
+    /// Whether the flag is killed: with DISABLED, what else it could be is not enabled.
+    pub killed: bool,
     /// What went wrong, with ERROR.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,
@@ -124,6 +126,7 @@ fn view(revision: u64, answer: Explanation) -> ExplainView {
         value: answer.value,
         variant: answer.variant,
         reason: answer.reason.name(),
+        killed: answer.killed,
         error: answer.error,
         rule: answer.rule,
         bucket: answer.bucket,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use storyflag_evaluation::{Condition, Fault, Percentage, PercentageError};
+use storyflag_evaluation::{Fault, Percentage, PercentageError};
 
 /// The longest text of a name, description, reason or unit, in bytes.
 const LONGEST_TEXT: usize = 1024;
@@ -96,7 +96,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn wrong_type(value: &Value, at: &str, expected: &str, faults: &mut Vec<Fault>) {
+pub(super) fn wrong_type(value: &Value, at: &str, expected: &str, faults: &mut Vec<Fault>) {
     faults.push(Fault { pointer: at.to_owned(), detail: format!("is {}, not {expected}", shown(value)) });
 }
 
@@ -162,24 +162,6 @@ impl FromJson for Percentage {
                     PercentageError::TooFine => "a percentage has at most four decimals, so 0.0001 is the finest",
                 };
                 faults.push(Fault { pointer: at.to_owned(), detail: format!("is {number}; {right}") });
-                None
-            }
-        }
-    }
-}
-
-impl FromJson for Condition {
-    fn from_json(value: &Value, at: &str, faults: &mut Vec<Fault>) -> Option<Self> {
-        if !value.is_object() {
-            wrong_type(value, at, "a condition such as {\"attribute\": \"country\", \"in\": [\"DE\"]}", faults);
-            return None;
-        }
-        match serde_json::from_value(value.clone()) {
-            Ok(condition) => Some(condition),
-            Err(error) => {
-                // serde names the types of Rust; whoever wrote the JSON knows its own.
-                let detail = error.to_string().replace("expected f64", "expected a number");
-                faults.push(Fault { pointer: at.to_owned(), detail });
                 None
             }
         }

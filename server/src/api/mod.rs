@@ -3,12 +3,14 @@
 pub mod body;
 pub mod changes;
 pub mod cohorts;
+mod conditions;
 pub mod environments;
 pub mod explain;
 pub mod fields;
 pub mod flags;
 pub mod forms;
 pub mod history;
+pub mod incarnation;
 pub mod instances;
 pub mod keys;
 pub mod kill;
@@ -22,6 +24,7 @@ pub mod sdk;
 pub mod stream;
 pub mod targetings;
 pub mod telemetry;
+mod unique;
 pub mod writes;
 
 use serde::Deserialize;

@@ -26,6 +26,8 @@ pub struct ProjectView {
     pub name: String,
     /// When it was made.
     pub created_at: String,
+    /// For `If-Match`.
+    pub version: i64,
 }
 
 /// Projects, by key.
@@ -57,7 +59,7 @@ impl FromJson for ProjectBody {
 }
 
 fn view(row: &ProjectRow) -> ProjectView {
-    ProjectView { key: row.key.clone(), name: row.name.clone(), created_at: time(row.created_at) }
+    ProjectView { key: row.key.clone(), name: row.name.clone(), created_at: time(row.created_at), version: row.version }
 }
 
 /// Lists projects
@@ -71,7 +73,8 @@ pub async fn list_projects(State(app): State<App>, _: Caller, Params(page): Para
 /// Reads a project
 #[utoipa::path(get, path = "/api/v1/projects/{project}", tag = "projects", params(InProject), responses((status = 200, body = ProjectView), ReadProblems))]
 pub async fn find_project(State(app): State<App>, _: Caller, At(at): At<InProject>) -> Result<Answer<ProjectView>, Error> {
-    Ok(Answer::ok(view(&app.project(&at.project).await?)))
+    let row = app.project(&at.project).await?;
+    Ok(Answer::versioned(row.version, view(&row)))
 }
 
 /// Makes a project, or renames it
@@ -88,5 +91,5 @@ pub async fn put_project(
     let dry_run = params.dry_run;
     let ask = body.told.holds(&at.project, params.ask(caller, WriteFields::default(), &headers)?)?;
     let done = app.put_project(&ask, &at.project, body.name).await?;
-    Ok(writes::answer(dry_run, done, |_| None, view, |_| None))
+    Ok(writes::answer(dry_run, done, |_| None, view, |row| Some(row.version)))
 }

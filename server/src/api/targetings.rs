@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     InEnvironment, Page,
     body::{Answer, At, Body, Params, Told, WriteFields, WriteParams},
+    conditions,
     fields::{Fields, FromJson},
     forms::{PrerequisiteForm, RolloutForm, RuleForm},
     next_after,
@@ -60,6 +61,9 @@ pub struct TargetingView {
     pub rules: Vec<RuleForm>,
     /// What decides when nothing before it did.
     pub rollout: RolloutForm,
+    /// Why not all of it is told: a newer version of the service wrote what this one does not understand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<String>,
     /// For `If-Match`.
     pub version: i64,
     /// The environment's revision that made it.
@@ -100,6 +104,9 @@ pub struct TargetingSummary {
     pub rules: usize,
     /// How many units are named.
     pub overrides: usize,
+    /// Why not all of it is told: a newer version of the service wrote what this one does not understand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<String>,
     /// For `If-Match`.
     pub version: i64,
     /// When it was last changed.
@@ -175,9 +182,12 @@ impl FromJson for TargetingBody {
             rollout: fields.optional("rollout"),
             killed: fields.optional("killed"),
             revision: fields.optional("revision"),
-            told: Told::read(&mut fields, &["updated_at", "updated_by", "instances", "warnings"]),
+            told: Told::read(&mut fields, &["unsupported", "updated_at", "updated_by", "instances", "warnings"]),
         };
         fields.end();
+        let rules = value.get("rules").and_then(Value::as_array).into_iter().flatten().enumerate();
+        let lists = rules.filter_map(|(index, rule)| Some((format!("{at}/rules/{index}/if"), rule.get("if")?)));
+        conditions::also_uncompilable(lists, faults);
         Some(body)
     }
 }
@@ -186,7 +196,7 @@ impl FromJson for TargetingBody {
 pub fn view(state: &TargetingState, revision: Option<i64>) -> TargetingView {
     let item = &state.item;
     let (version, updated_at, updated_by) = (state.row.version, time(state.row.updated_at), state.row.updated_by.clone());
-    TargetingView { version, revision, updated_at, updated_by, ..view_of(item) }
+    TargetingView { unsupported: state.unsupported.clone(), version, revision, updated_at, updated_by, ..view_of(item) }
 }
 
 /// What an item says, without what is known of its row.
@@ -201,6 +211,7 @@ pub fn view_of(item: &FlagItem) -> TargetingView {
         overrides: item.overrides.clone(),
         rules: item.rules.iter().map(Into::into).collect(),
         rollout: (&item.rollout).into(),
+        unsupported: None,
         version: 0,
         revision: None,
         updated_at: String::new(),
@@ -218,6 +229,10 @@ pub async fn answer(app: &App, environment: i64, dry_run: bool, done: Done<Targe
 
 /// How exposure moves, by bucket: of those that nothing before the rollout decides.
 pub fn units_moved(done: &Done<TargetingState>) -> Option<UnitsMoved> {
+    // Of what is not understood nobody knows how many it serves.
+    if done.after.unsupported.is_some() {
+        return None;
+    }
     let (added, lost) = moved(&done.before.as_ref()?.item, &done.after.item);
     Some(UnitsMoved { added: added.percent(), lost: lost.percent() })
 }
@@ -242,6 +257,7 @@ pub async fn list_targetings(
         cohorts: state.item.rollout.cohorts.clone(),
         rules: state.item.rules.len(),
         overrides: state.item.overrides.len(),
+        unsupported: state.unsupported.clone(),
         version: state.row.version,
         updated_at: time(state.row.updated_at),
         updated_by: state.row.updated_by.clone(),

@@ -41,6 +41,8 @@ pub struct Explanation {
     pub variant: Option<String>,
     /// Why.
     pub reason: Reason,
+    /// Whether it is killed: with DISABLED, what else it could be is not enabled.
+    pub killed: bool,
     /// What went wrong.
     pub error: Option<&'static str>,
     /// The rule that decided.
@@ -124,6 +126,7 @@ fn explanation(flag: &str, answer: &Evaluation<'_>, view: Option<FlagView<'_>>, 
         value: answer.value().map(Value::to_json),
         variant: answer.variant().map(str::to_owned),
         reason: answer.reason(),
+        killed: view.is_some_and(|view| view.is_killed()),
         error: answer.error().map(|error| error.name()),
         rule: answer.rule().map(str::to_owned),
         bucket: answer.bucket(),

@@ -9,7 +9,7 @@ use super::{
     App, Ask, Done, FlagDefinition, FlagPatch, check_key,
     exposure::serves_only_off,
     flag_definition::{audit_of, row_of, same_content, tags_of},
-    items::{born, decode, encode, refuse, variants_of},
+    items::{Understood, born, decode, encode, refuse, understand, variants_of},
     references,
     write::Write,
 };
@@ -142,8 +142,10 @@ impl App {
         targeting: &TargetingRow,
     ) -> Result<(), Error> {
         let key = &targeting.key;
-        let item = decode(&targeting.item)?;
-        may_touch(ask, project, environment, &item)?;
+        let Understood { item, unsupported } = understand(&targeting.item)?;
+        // What is not understood may serve anything.
+        let only_off = unsupported.is_none() && serves_only_off(&item);
+        may_touch(ask, project, environment, only_off)?;
         let named_by = references::flags_that_name_flag(&mut write.tx, environment.id, key).await?;
         if !named_by.is_empty() {
             return Err(Error::Conflict(
@@ -151,7 +153,7 @@ impl App {
                 None,
             ));
         }
-        let serves = environment.protected && !serves_only_off(&item);
+        let serves = environment.protected && !only_off;
         let last_asked = self.store.last_asked(environment.id, key).await?;
         let in_use = last_asked.is_some_and(|at| write.now.saturating_sub(at) < IN_USE_MS);
         if !serves && !in_use {
@@ -240,7 +242,7 @@ async fn redefine(
     let targeting = targeting.ok_or_else(|| Error::internal("a live flag without a targeting"))?;
     let mut item = decode(&targeting.item)?;
     if item.variants.get(&item.off) == variants.get(&item.off) {
-        may_touch(ask, project, environment, &item)?;
+        may_touch(ask, project, environment, serves_only_off(&item))?;
     } else {
         may_change_off(ask, project, environment, &item)?;
     }
@@ -266,8 +268,8 @@ async fn redefine(
 }
 
 /// A flag-level write needs the right, and the reason, of every environment in which the flag may serve anything but off.
-fn may_touch(ask: &Ask, project: &ProjectRow, environment: &EnvironmentRow, item: &FlagItem) -> Result<(), Error> {
-    if serves_only_off(item) {
+fn may_touch(ask: &Ask, project: &ProjectRow, environment: &EnvironmentRow, only_off: bool) -> Result<(), Error> {
+    if only_off {
         return Ok(());
     }
     ask.caller.may(Right::Change, &project.key, environment)?;

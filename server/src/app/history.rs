@@ -2,7 +2,11 @@
 
 use storyflag_evaluation::{FlagItem, ItemKind};
 
-use super::{App, Ask, Done, Place, items::decode, targetings::TargetingState};
+use super::{
+    App, Ask, Done, Place,
+    items::{decode, understand},
+    targetings::TargetingState,
+};
 use crate::{error::Error, store::ChangeRow};
 
 /// One change of a targeting.
@@ -14,6 +18,11 @@ pub struct HistoryEntry {
     pub before: Option<FlagItem>,
     /// What stood after it; none when the flag was archived.
     pub after: Option<FlagItem>,
+}
+
+/// As much as this version understands: history is told even where a newer one wrote it.
+fn told(text: &str) -> Result<FlagItem, Error> {
+    understand(text).map(|understood| understood.item)
 }
 
 impl App {
@@ -28,7 +37,7 @@ impl App {
             return Err(Error::no_such("flag", flag));
         }
         let items: Vec<Option<FlagItem>> =
-            rows.iter().map(|row| row.after.as_deref().map(decode).transpose()).collect::<Result<_, Error>>()?;
+            rows.iter().map(|row| row.after.as_deref().map(told).transpose()).collect::<Result<_, Error>>()?;
         let shown = usize::try_from(limit).unwrap_or(usize::MAX);
         let befores = items.iter().skip(1).cloned().chain(std::iter::once(None));
         let entries = rows.into_iter().zip(items.iter().cloned()).zip(befores);

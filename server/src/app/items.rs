@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, value::RawValue};
 use storyflag_evaluation::{Fault, FlagItem, Percentage, Rollout, Serve};
 
 use crate::{error::Error, store::FlagRow};
@@ -12,9 +13,96 @@ pub(super) fn encode(item: &FlagItem) -> Result<String, Error> {
     serde_json::to_string(item).map_err(Error::internal)
 }
 
-/// The flag of a wire text that this service wrote itself.
+/// What this version understands of a wire text.
+#[derive(Debug, Clone)]
+pub(super) struct Understood {
+    /// All of it, or the envelope and whatever else can be read.
+    pub(super) item: FlagItem,
+    /// Why it is not all: a newer version of the service wrote it.
+    pub(super) unsupported: Option<String>,
+}
+
+/// A flag of a wire text, which is to be changed or copied: 409 where a newer version wrote what this one does not know.
 pub(super) fn decode(text: &str) -> Result<FlagItem, Error> {
-    serde_json::from_str(text).map_err(Error::internal)
+    let understood = understand(text)?;
+    understood.unsupported.map_or(Ok(understood.item), |why| Err(not_understood(&why)))
+}
+
+/// What a change meets that would lose what it does not understand.
+pub(super) fn not_understood(why: &str) -> Error {
+    Error::Conflict(
+        format!(
+            "a newer version of the service wrote this targeting, and this one does not understand it ({why}): change it there; a kill works here, too"
+        ),
+        None,
+    )
+}
+
+/// A flag to look at, or to kill. The envelope is understood by every version, so this fails for no flag of any version.
+pub(super) fn understand(text: &str) -> Result<Understood, Error> {
+    let why = match serde_json::from_str(text) {
+        Ok(item) => return Ok(Understood { item, unsupported: None }),
+        Err(why) => why.to_string(),
+    };
+    let mut fields: Map<String, Value> = serde_json::from_str(text).map_err(Error::internal)?;
+    let item = FlagItem {
+        key: needed(&mut fields, "key")?,
+        killed: needed(&mut fields, "killed")?,
+        off: needed(&mut fields, "off")?,
+        variants: needed(&mut fields, "variants")?,
+        enabled: readable(&mut fields, "enabled").unwrap_or(true),
+        seed: readable(&mut fields, "seed").unwrap_or_default(),
+        unit: readable(&mut fields, "unit").unwrap_or_default(),
+        prerequisites: readable_of(&mut fields, "prerequisites"),
+        overrides: readable(&mut fields, "overrides").unwrap_or_default(),
+        rules: readable_of(&mut fields, "rules"),
+        rollout: rollout_of(&mut fields),
+        client: readable(&mut fields, "client"),
+        watch: readable(&mut fields, "watch"),
+    };
+    Ok(Understood { item, unsupported: Some(why) })
+}
+
+fn needed<T: DeserializeOwned>(fields: &mut Map<String, Value>, name: &str) -> Result<T, Error> {
+    readable(fields, name).ok_or_else(|| Error::internal(format!("a flag whose envelope has no readable {name}")))
+}
+
+fn readable<T: DeserializeOwned>(fields: &mut Map<String, Value>, name: &str) -> Option<T> {
+    fields.remove(name).and_then(|value| serde_json::from_value(value).ok())
+}
+
+/// Those of a list that can be read.
+fn readable_of<T: DeserializeOwned>(fields: &mut Map<String, Value>, name: &str) -> Vec<T> {
+    let values: Vec<Value> = readable(fields, name).unwrap_or_default();
+    values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect()
+}
+
+fn rollout_of(fields: &mut Map<String, Value>) -> Rollout {
+    let mut fields: Map<String, Value> = readable(fields, "rollout").unwrap_or_default();
+    Rollout {
+        cohorts: readable(&mut fields, "cohorts").unwrap_or_default(),
+        millionths: readable(&mut fields, "millionths").unwrap_or(Percentage::ZERO),
+        serve: readable(&mut fields, "serve").unwrap_or(Serve::Split(Vec::new())),
+        otherwise: readable(&mut fields, "otherwise"),
+    }
+}
+
+/// The same text with the other kill bit: what a newer version put beside it stays, to the byte.
+pub(super) fn with_killed(text: &str, killed: bool) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Bit<'a> {
+        #[serde(borrow)]
+        killed: &'a RawValue,
+    }
+    let bit: Bit<'_> = serde_json::from_str(text).map_err(Error::internal)?;
+    let old = bit.killed.get();
+    // It is a slice of the text, so this is where in the text it begins.
+    let start = old.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    let rest = start.saturating_add(old.len());
+    match (text.get(..start), text.get(rest..)) {
+        (Some(before), Some(after)) => Ok(format!("{before}{killed}{after}")),
+        _ => Err(Error::internal("a value outside of its text")),
+    }
 }
 
 /// A flag as it is born in an environment: enabled, at 0 %, without a cohort.
@@ -44,4 +132,30 @@ pub(super) fn variants_of(row: &FlagRow) -> Result<BTreeMap<String, Value>, Erro
 /// 422 when there are faults.
 pub(super) fn refuse(faults: Vec<Fault>) -> Result<(), Error> {
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a later version may write it: fields and an operator that this one does not know.
+    const LATER: &str = r#"{"key":"a","killed":false,"off":"off","variants":{"off":false,"on":true},"mood":{"killed":7},"enabled":true,"seed":"a","unit":"targetingKey","rules":[{"id":"near","if":[{"attribute":"place","near":[1.50,2]}],"serve":"on"},{"id":"all","if":[],"serve":"on"}],"rollout":{"cohorts":["us"],"millionths":1000,"serve":"on","pace":"slow"}}"#;
+
+    #[test]
+    fn a_kill_changes_one_word_of_the_text() {
+        let killed = with_killed(LATER, true).unwrap();
+        assert_eq!(killed, LATER.replacen("false", "true", 1));
+        assert_eq!(with_killed(&killed, false).unwrap(), LATER);
+        assert!(with_killed(r#"{"key":"a"}"#, true).is_err());
+    }
+
+    #[test]
+    fn of_a_later_version_as_much_is_told_as_can_be_read() {
+        let Understood { item, unsupported } = understand(LATER).unwrap();
+        assert!(unsupported.unwrap().contains("near"));
+        assert_eq!((item.key.as_str(), item.killed, item.off.as_str(), item.enabled), ("a", false, "off", true));
+        assert_eq!((item.rollout.millionths.percent(), item.rollout.cohorts), (0.1, vec!["us".to_owned()]));
+        assert_eq!(item.rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["all"]);
+        assert!(matches!(decode(LATER), Err(Error::Conflict(..))));
+    }
 }

@@ -11,6 +11,7 @@ mod first_start;
 mod flag_definition;
 mod flags;
 mod history;
+mod incarnation;
 mod instances;
 mod items;
 mod keys;

@@ -19,22 +19,26 @@ impl App {
     /// Makes a project, or gives it another name.
     ///
     /// # Errors
-    /// 403, 422; the database away.
+    /// 403, 409, 412, 422; the database away.
     pub async fn put_project(&self, ask: &Ask, key: &str, name: Option<String>) -> Result<Done<ProjectRow>, Error> {
         check_key("/project", "project", key)?;
         may_administer(&ask.caller, key)?;
         let mut write = Write::begin(self, ask).await?;
         let before = self.store.find_project(key).await?;
+        before.as_ref().map_or_else(|| ask.matches_nothing(), |row| ask.matches(row.version))?;
         let name = name.unwrap_or_else(|| before.as_ref().map_or_else(|| key.to_owned(), |row| row.name.clone()));
         let unchanged = before.as_ref().is_some_and(|row| row.name == name);
         let after = match &before {
+            Some(row) if unchanged => row.clone(),
             Some(row) => {
-                write.tx.rename_project(row.id, &name).await?;
-                ProjectRow { name: name.clone(), ..row.clone() }
+                if !write.tx.rename_project(row, &name).await? {
+                    return Err(Error::conflict("", "somebody else changed it at this moment: read it again"));
+                }
+                ProjectRow { name: name.clone(), version: row.version.saturating_add(1), ..row.clone() }
             }
             None => {
                 let id = write.tx.insert_project(key, &name, write.now).await?;
-                ProjectRow { id, key: key.to_owned(), name: name.clone(), created_at: write.now }
+                ProjectRow { id, key: key.to_owned(), name: name.clone(), created_at: write.now, version: 1 }
             }
         };
         if unchanged {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use storyflag_evaluation::{Fault, FlagItem, Test};
 
-use super::items::decode;
+use super::items::{Understood, understand};
 use crate::{error::Error, store::Tx};
 
 /// As many prerequisites behind one another as SDKs follow.
@@ -77,7 +77,7 @@ async fn check_chain(tx: &mut Tx, environment: i64, item: &FlagItem) -> Result<O
     let mut needs: Edges = BTreeMap::new();
     for (key, text) in tx.list_flag_items(environment).await? {
         if key != item.key && !text.contains("\"prerequisites\":[]") {
-            needs.insert(key, decode(&text)?.prerequisites.into_iter().map(|one| one.flag).collect());
+            needs.insert(key, understand(&text)?.item.prerequisites.into_iter().map(|one| one.flag).collect());
         }
     }
     needs.insert(item.key.clone(), item.prerequisites.iter().map(|one| one.flag.clone()).collect());
@@ -116,7 +116,7 @@ fn longest(from: &str, edges: &Edges) -> Option<usize> {
 
 async fn items(tx: &mut Tx, environment: i64, keys: &[String]) -> Result<BTreeMap<String, FlagItem>, Error> {
     let rows = tx.find_targetings(environment, keys).await?;
-    rows.into_iter().map(|row| Ok((row.key, decode(&row.item)?))).collect()
+    rows.into_iter().map(|row| Ok((row.key, understand(&row.item)?.item))).collect()
 }
 
 /// The flags of an environment that have this one as a prerequisite.
@@ -146,7 +146,13 @@ async fn flags_where(tx: &mut Tx, environment: i64, word: &str, names: impl Fn(&
     let mut found = Vec::new();
     for (key, text) in tx.list_flag_items(environment).await? {
         // Decoding thousands of items to find the few: only those that have the word at all.
-        if text.contains(word) && names(&decode(&text)?) {
+        if !text.contains(word) {
+            continue;
+        }
+        let Understood { item, unsupported } = understand(&text)?;
+        // What is not understood names whatever stands in it as a word, but for its own key.
+        let may_name = unsupported.is_some() && key != word && text.contains(&format!("\"{word}\""));
+        if may_name || names(&item) {
             found.push(key);
         }
     }

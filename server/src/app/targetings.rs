@@ -8,7 +8,7 @@ use super::{
     App, Ask, Done, Place,
     environments::Settings,
     exposure::{exposure, is_safe},
-    items::{decode, encode, refuse},
+    items::{Understood, encode, not_understood, refuse, understand, with_killed},
     references,
     write::Write,
 };
@@ -33,6 +33,8 @@ pub struct TargetingState {
     pub row: TargetingRow,
     /// What its wire text says.
     pub item: FlagItem,
+    /// Why `item` is not all that the text says: a newer version of the service wrote it.
+    pub unsupported: Option<String>,
 }
 
 /// What a PUT of a whole targeting says. What is missing is as at a flag's birth.
@@ -60,8 +62,19 @@ pub struct TargetingDefinition {
 
 impl TargetingState {
     fn of(row: TargetingRow) -> Result<Self, Error> {
-        let item = decode(&row.item)?;
-        Ok(Self { row, item })
+        let Understood { item, unsupported } = understand(&row.item)?;
+        Ok(Self { row, item, unsupported })
+    }
+
+    /// The text of a change. One that only kills or revives keeps all else of it, understood or not.
+    fn text_of(&self, item: &FlagItem) -> Result<String, Error> {
+        if *item == self.item {
+            Ok(self.row.item.clone())
+        } else if (FlagItem { killed: self.item.killed, ..item.clone() }) == self.item {
+            with_killed(&self.row.item, item.killed)
+        } else {
+            encode(item)
+        }
     }
 }
 
@@ -123,7 +136,8 @@ impl App {
         .await
     }
 
-    /// Changes a targeting: the right, the reason and the bounds are those of what the change turns out to be.
+    /// Changes a targeting: the right, the reason and the bounds are those of what the change turns out to be. What this
+    /// version does not understand it does not change.
     pub(super) async fn change(
         &self,
         ask: &Ask,
@@ -133,7 +147,23 @@ impl App {
     ) -> Result<Done<TargetingState>, Error> {
         // Who may not even lower does not get as far as the lock.
         ask.caller.may(Right::Lower, &place.project.key, &place.environment)?;
-        let mut write = Write::begin(self, ask).await?;
+        let write = Write::begin(self, ask).await?;
+        let edit = |state: &TargetingState| match &state.unsupported {
+            None => edit(state),
+            Some(why) => Err(not_understood(why)),
+        };
+        self.change_within(write, ask, place, flag, edit).await
+    }
+
+    /// The same of any targeting, in a write that has begun.
+    pub(super) async fn change_within(
+        &self,
+        mut write: Write<'_>,
+        ask: &Ask,
+        place: &Place,
+        flag: &str,
+        edit: impl FnOnce(&TargetingState) -> Result<FlagItem, Error>,
+    ) -> Result<Done<TargetingState>, Error> {
         let environment = write.lock(place.environment.id).await?;
         let row = write.tx.find_targeting(environment.id, flag).await?;
         let before = TargetingState::of(row.ok_or_else(|| Error::no_such("flag", flag))?)?;
@@ -145,7 +175,7 @@ impl App {
         if item == before.item && !raised {
             write.undo().await?;
             let revision = Some(self.made_at(environment.id, flag).await?);
-            let warnings = warnings(&item);
+            let warnings = warnings(&before);
             return Ok(Done { before: Some(before.clone()), after: before, revision, changed: false, warnings });
         }
         if before.item.killed && item.killed && item.off != before.item.off {
@@ -164,14 +194,15 @@ impl App {
             }
             refuse(faults)?;
         }
-        let text = if item == before.item { before.row.item.clone() } else { encode(&item)? };
+        let text = before.text_of(&item)?;
         write.put(environment.id, ItemKind::Flag, flag, Some(&before.row.item), Some(text.clone()))?;
         let subject = &ask.caller.subject;
         let version = write.tx.update_targeting(environment.id, flag, &text, write.now, subject).await?;
         let row = TargetingRow { version, item: text, updated_at: write.now, updated_by: subject.clone(), ..before.row.clone() };
         let revision = write.commit().await?;
-        let warnings = warnings(&item);
-        Ok(Done { before: Some(before), after: TargetingState { row, item }, revision, changed: true, warnings })
+        let after = TargetingState { row, item, unsupported: before.unsupported.clone() };
+        let warnings = warnings(&after);
+        Ok(Done { before: Some(before), after, revision, changed: true, warnings })
     }
 }
 
@@ -232,14 +263,17 @@ fn missing_reason(ask: &Ask, environment: &EnvironmentRow) -> Option<Fault> {
     Some(Fault { pointer: "/reason".to_owned(), detail })
 }
 
-fn warnings(item: &FlagItem) -> Vec<String> {
-    if item.killed {
-        vec!["killed here: nobody is served until it is revived".to_owned()]
-    } else if !item.enabled {
-        vec!["not enabled here: nobody is served".to_owned()]
-    } else {
-        Vec::new()
+fn warnings(state: &TargetingState) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if state.item.killed {
+        warnings.push("killed here: nobody is served until it is revived".to_owned());
+    } else if !state.item.enabled {
+        warnings.push("not enabled here: nobody is served".to_owned());
     }
+    if let Some(why) = &state.unsupported {
+        warnings.push(format!("a newer version of the service wrote it, and not all of it is told here: {why}"));
+    }
+    warnings
 }
 
 /// Whether a condition is a regular expression.

@@ -48,7 +48,16 @@ struct Audit {
 
 impl<'a> Write<'a> {
     pub(super) async fn begin(app: &'a App, ask: &'a Ask) -> Result<Self, Error> {
-        Ok(Self { app, ask, tx: app.store.begin().await?, now: now_ms(), locked: Vec::new(), audits: Vec::new() })
+        Ok(Self::with(app, ask, app.store.begin().await?))
+    }
+
+    /// The same ahead of every write that waits for its turn: for a kill.
+    pub(super) async fn begin_ahead(app: &'a App, ask: &'a Ask) -> Result<Self, Error> {
+        Ok(Self::with(app, ask, app.store.begin_ahead().await?))
+    }
+
+    fn with(app: &'a App, ask: &'a Ask, tx: Tx) -> Self {
+        Self { app, ask, tx, now: now_ms(), locked: Vec::new(), audits: Vec::new() }
     }
 
     /// Locks an environment and takes its next revision. Several are locked in id order.

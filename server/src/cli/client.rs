@@ -67,6 +67,11 @@ impl Target {
         Ok(self.in_project(&[&["environments", self.required_environment()?], rest].concat()))
     }
 
+    /// Where a path is, as a whole address.
+    pub(super) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.url.trim().trim_end_matches('/'))
+    }
+
     /// `key in production`, for sentences.
     pub(super) fn place_of(&self, key: &str) -> String {
         format!("{key} in {}", self.environment().unwrap_or("every environment"))

@@ -36,6 +36,8 @@ struct Explanation {
     value: Option<Value>,
     variant: Option<String>,
     reason: String,
+    /// A service of the version before does not say.
+    killed: Option<bool>,
     error: Option<String>,
     rule: Option<String>,
     bucket: Option<u64>,
@@ -107,7 +109,11 @@ fn because(answer: &Explanation, is: &str) -> String {
     let rule = answer.rule.as_deref().map(plain);
     match (answer.reason.as_str(), answer.arm.as_str(), rule) {
         ("ERROR", ..) => broken(answer.error.as_deref().unwrap_or_default(), is),
-        ("DISABLED", ..) => format!("the flag {is} killed or not enabled there"),
+        ("DISABLED", ..) => match answer.killed {
+            Some(true) => format!("the flag {is} killed there"),
+            Some(false) => format!("the flag {is} not enabled there"),
+            None => format!("the flag {is} killed or not enabled there"),
+        },
         (_, _, Some(rule)) => format!("rule {rule:?} holds"),
         (_, "cohort", _) => format!("it {is} in a cohort of the rollout, which is always in, whatever the percentage"),
         ("SPLIT", "treatment", _) => "of its bucket".to_owned(),
@@ -182,12 +188,12 @@ mod tests {
     #[test]
     fn the_past_is_told_as_the_past() {
         let text = told(
-            &answer(json!({"reason": "DISABLED", "arm": "outside", "variant": "off", "value": false, "bucket": null})),
+            &answer(json!({"reason": "DISABLED", "arm": "outside", "killed": true, "variant": "off", "value": false, "bucket": null})),
             "u",
             "staging",
             Some("T"),
         );
-        assert!(text.starts_with("US-1 in staging gave u off, because the flag was killed or not enabled there.\n"), "{text}");
+        assert!(text.starts_with("US-1 in staging gave u off, because the flag was killed there.\n"), "{text}");
         assert!(text.ends_with("That is what revision 813 says at T.\n"), "{text}");
     }
 
@@ -201,6 +207,7 @@ mod tests {
             (json!({"arm": "outside", "reason": "TARGETING_MATCH"}), "override"),
             (json!({"arm": "outside", "reason": "DEFAULT"}), "depends on"),
             (json!({"reason": "STATIC"}), "100"),
+            (json!({"reason": "DISABLED", "arm": "outside", "killed": false}), "is not enabled there"),
             (json!({"reason": "DEFAULT", "arm": "control"}), "is 0"),
             (json!({"reason": "ERROR", "arm": "outside", "error": "TARGETING_KEY_MISSING", "value": null, "variant": null}), "no key"),
         ] {

@@ -95,7 +95,9 @@ fn table_of_targetings(pages: &[Answer], environment: &str, chosen: Option<&BTre
             }
             let before = [(flag.overrides, "override"), (flag.rules, "rule")];
             let before: Vec<String> = before.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
-            let state = state(flag.enabled, flag.killed).to_owned();
+            // Killed is killed; of anything else a service that does not understand it cannot say more.
+            let known = flag.killed || flag.unsupported.is_none();
+            let state = if known { state(flag.enabled, flag.killed) } else { "unsupported" }.to_owned();
             let percentage = format!("{} %", flag.percentage);
             table.row([flag.key, state, percentage, flag.cohorts.join(", "), before.join(", "), flag.updated_at, flag.updated_by]);
         }

@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Said,
-    client::{Query, Target},
+    client::{Answer, Query, Target},
     failure::Failure,
     flag_list::{ListArgs, list},
+    invocation,
     table::{Table, plain},
     targeting::{Targeting, state},
     writes::{WriteArgs, dry_run_in_words},
@@ -206,7 +207,9 @@ fn create(target: &Target, args: CreateArgs) -> Result<Said, Failure> {
         body.insert("client".to_owned(), json!(true));
     }
     let path = target.in_project(&["flags", &args.key]);
-    let answer = target.client()?.send("PUT", &path, &args.write.query(), &Value::Object(body))?;
+    let body = Value::Object(body);
+    let answer = target.client()?.send("PUT", &path, &args.write.query(), &body);
+    let answer = answer.map_err(|failure| there_already(failure, target, &args.key, &path, body))?;
     if target.json {
         return Ok(Said::json(&[answer]));
     }
@@ -223,6 +226,25 @@ fn create(target: &Target, args: CreateArgs) -> Result<Said, Failure> {
     Ok(Said::out(text).with_note(format!("next: storyflag rollout {key} 0.1 -e {environment}")))
 }
 
+/// What a key that is taken makes one want to type: there is no command that changes a flag, so it is the request.
+fn there_already(failure: Failure, target: &Target, key: &str, path: &str, mut body: Value) -> Failure {
+    let text = failure.text();
+    if text.contains("keys are never used again") {
+        return failure.or_next("the same with another key");
+    }
+    if !text.contains("is there with another content") {
+        return failure;
+    }
+    // The seed is given at a flag's birth, and never again.
+    body.as_object_mut().map(|fields| fields.remove("seed"));
+    let (key, url) = (invocation::quoted(key), invocation::quoted(&target.address(path)));
+    let body = invocation::quoted(&body.to_string());
+    failure.or_next(format!(
+        "storyflag flags show {key}, which tells what stands; to change that:\n  \
+         curl -sS -X PATCH {url} -H \"authorization: Bearer $STORYFLAG_TOKEN\" -H 'content-type: application/json' -d {body}"
+    ))
+}
+
 fn archive(target: &Target, key: &str, write: &WriteArgs, force: bool) -> Result<Said, Failure> {
     let query = write.query().with_flag("force", force);
     let answer = target.client()?.delete(&target.in_project(&["flags", key]), &query)?;
@@ -230,9 +252,23 @@ fn archive(target: &Target, key: &str, write: &WriteArgs, force: bool) -> Result
         return Ok(Said::json(&[answer]));
     }
     if write.dry_run {
-        return Ok(Said::out(dry_run_in_words(&answer, key)?));
+        return Ok(Said::out(would_archive(&answer, key)?));
     }
     Ok(Said::out(format!("{key} is archived: gone everywhere, and its key is never used again\n")))
+}
+
+/// What an archive would do is not seen in its one difference, a time.
+fn would_archive(answer: &Answer, key: &str) -> Result<String, Failure> {
+    let told = answer.read::<Value>()?;
+    let changes = told.get("differences").and_then(Value::as_array).is_some_and(|differences| !differences.is_empty());
+    Ok(if changes {
+        format!(
+            "{key}: nothing was changed; this would archive it: gone from every environment at once, where applications get their own \
+             default, and its key never used again\n"
+        )
+    } else {
+        format!("{key} is archived already: this would change nothing\n")
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod failure;
 mod flag_list;
 mod flags;
 mod history;
+mod incarnation;
 mod invocation;
 mod keys;
 mod kill;
@@ -68,6 +69,8 @@ enum Verb {
     Cohorts(cohorts::CohortsArgs),
     /// List, create and revoke SDK keys
     Keys(keys::KeysArgs),
+    /// Begin a new history, after the database was put back to an earlier state
+    Incarnation(incarnation::IncarnationArgs),
 }
 
 /// What a command has to say when it did what was asked.
@@ -141,6 +144,7 @@ fn run(verb: Verb) -> Result<Said, Failure> {
         Verb::History(args) => history::history(&args),
         Verb::Cohorts(args) => cohorts::cohorts(&args),
         Verb::Keys(args) => keys::keys(&args),
+        Verb::Incarnation(args) => incarnation::incarnation(&args),
     }
 }
 
@@ -177,6 +181,7 @@ mod tests {
             "storyflag keys -e staging",
             "storyflag keys create shop -e staging --project other",
             "storyflag keys revoke 12ab -e staging",
+            "storyflag incarnation raise --project shop --environment staging --reason restored",
         ] {
             let read = Command::try_parse_from(line.split(' '));
             assert!(read.is_ok(), "{line}: {}", read.err().map(|error| error.to_string()).unwrap_or_default());

@@ -1,6 +1,9 @@
 //! Running the service: tracing, the socket, signals.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    io::{self, IsTerminal},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use tokio::{
     net::TcpListener,
@@ -25,7 +28,8 @@ pub(super) fn serve(config: Config) -> Result<(), String> {
 
 fn trace(config: &LogConfig) -> Result<(), String> {
     let filter = EnvFilter::try_new(&config.filter).map_err(|error| format!("STORYFLAG_LOG: {error}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people who look; a file would keep them as codes.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     match config.format {
         LogFormat::Text => lines.compact().init(),
         LogFormat::Json => lines.json().init(),
@@ -35,7 +39,7 @@ fn trace(config: &LogConfig) -> Result<(), String> {
 
 async fn run(config: Config) -> Result<(), String> {
     let listen = config.http.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|error| format!("STORYFLAG_LISTEN: {listen}: {error}"))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| not_there(listen, &error))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let database = config.database.url.clone();
     let server = Server::start(config).await.map_err(|error| error.to_string())?;
@@ -45,6 +49,21 @@ async fn run(config: Config) -> Result<(), String> {
     }
     server.run(listener, stop_signal()?).await;
     Ok(())
+}
+
+/// Why nobody can listen there, and what to type instead.
+fn not_there(listen: SocketAddr, error: &io::Error) -> String {
+    let text = format!("STORYFLAG_LISTEN: {listen}: {error}");
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let other = SocketAddr::new(listen.ip(), listen.port().checked_add(1).unwrap_or(8081));
+            format!("{text}\nnext: {} serve --listen {other}, or stop what listens there", invocation::shown())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("{text}\nnext: a port from 1024 on, such as --listen {}", SocketAddr::new(listen.ip(), 8080))
+        }
+        _ => text,
+    }
 }
 
 /// Cancelled by the first SIGTERM or ctrl-c; the second one ends the process at once.

@@ -46,6 +46,8 @@ pub(super) struct Summary {
     pub(super) cohorts: Vec<String>,
     pub(super) rules: u64,
     pub(super) overrides: u64,
+    /// Present where the service does not understand all of it.
+    pub(super) unsupported: Option<String>,
     pub(super) updated_at: String,
     pub(super) updated_by: String,
 }

@@ -75,6 +75,23 @@ impl Pools {
         }
     }
 
+    /// How many transactions that may wait are begun at once: one connection is left for those that may not.
+    pub(super) fn turns(&self) -> usize {
+        let writers = match self {
+            Self::Sqlite { write, .. } => write.options().get_max_connections(),
+            Self::Postgres { write, .. } => write.options().get_max_connections(),
+        };
+        usize::try_from(writers.saturating_sub(1).max(1)).unwrap_or(1)
+    }
+
+    /// How long a writer waits for its turn.
+    pub(super) fn queue_patience(&self) -> Duration {
+        match self {
+            Self::Sqlite { .. } => WRITER_TIMEOUT,
+            Self::Postgres { .. } => ACQUIRE_TIMEOUT,
+        }
+    }
+
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             // Takes the write lock now: a deferred transaction would fail with "locked" when it first writes.

@@ -29,8 +29,12 @@ const LOCK_AND_ADVANCE: &str = concat!(
     columns!()
 );
 const SETTLE: &str = "update environments set digest = $2, flags = $3, item_bytes = $4 where id = $1";
-const RAISE: &str = "update environments set incarnation = case when $2 > incarnation then $2 else incarnation + 1 end, raised_at = $2, regressed = false, \
-     revision = revision + 1, changed_at = case when $2 > changed_at then $2 else changed_at end where id = $1";
+/// Takes no revision: nothing else is served, so history has no row for one.
+const RAISE: &str = concat!(
+    "update environments set incarnation = case when $2 > incarnation then $2 else incarnation + 1 end, raised_at = $2, regressed = false \
+     where id = $1 returning ",
+    columns!()
+);
 const MARK_REGRESSED: &str =
     "update environments set regressed = true where id = $1 and incarnation = $2 and revision = $3 and digest = $4 and regressed = false";
 const TOUCH_SETTINGS: &str = "update environments set settings = settings + 1 where id = $1";
@@ -238,13 +242,13 @@ impl Tx {
         Ok(())
     }
 
-    /// Starts a new incarnation by hand, as its next revision.
+    /// Starts a new incarnation by hand, at the revision that stands. The row comes back as it stands after it; `None` if
+    /// there is no such environment.
     ///
     /// # Errors
     /// The database away.
-    pub async fn raise_incarnation(&mut self, id: i64, now: i64) -> Result<(), StoreError> {
-        with_tx!(self, |db| sqlx::query(RAISE).bind(id).bind(now).execute(db).await.map(drop))?;
-        Ok(())
+    pub async fn raise_incarnation(&mut self, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {
+        with_tx!(self, |db| sqlx::query_as(RAISE).bind(id).bind(now).fetch_optional(db).await)
     }
 
     /// Tells every node that keys or settings changed.

@@ -26,6 +26,7 @@ mod usage;
 use std::{future::Future, io, sync::Arc, time::Duration};
 
 use backend::{Pools, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use changes::{ChangeRow, NewChange};
 pub use cohorts::CohortRow;
@@ -113,12 +114,16 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Store {
     pools: Arc<Pools>,
+    /// One fewer than there are writers' connections, where there are several: what may not wait finds one free.
+    turns: Arc<Semaphore>,
 }
 
 /// A transaction; dropped without [`Tx::commit`], it is undone.
 pub struct Tx {
     transaction: Transaction,
     patience: Duration,
+    /// Given back after the connection is.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Store {
@@ -128,20 +133,33 @@ impl Store {
     /// # Errors
     /// An address that is neither, a database that is away, a schema that cannot be brought up to date.
     pub async fn open(address: &str, connections: u32) -> Result<Self, StoreError> {
-        Ok(Self { pools: Arc::new(Pools::open(address, connections).await?) })
+        let pools = Arc::new(Pools::open(address, connections).await?);
+        let turns = Arc::new(Semaphore::new(pools.turns()));
+        Ok(Self { pools, turns })
     }
 
     fn pools(&self) -> &Pools {
         &self.pools
     }
 
-    /// Begins a transaction that writes.
+    /// Begins a transaction that writes, in its turn.
+    ///
+    /// # Errors
+    /// When the database is away, or the queue of writers does not move.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        // Nobody closes the semaphore.
+        let turn = bounded(self.pools.queue_patience(), async { turn.await.map_err(|_| sqlx::Error::PoolClosed) }).await?;
+        Ok(Tx { _turn: Some(turn), ..self.begin_ahead().await? })
+    }
+
+    /// The same ahead of everybody who waits for a turn: for a kill.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn begin(&self) -> Result<Tx, StoreError> {
+    pub async fn begin_ahead(&self) -> Result<Tx, StoreError> {
         let patience = self.pools.patience();
-        Ok(Tx { transaction: bounded(patience, self.pools.begin()).await?, patience })
+        Ok(Tx { transaction: bounded(patience, self.pools.begin()).await?, patience, _turn: None })
     }
 
     /// Begins a transaction that reads one moment, and can only read.
@@ -149,7 +167,8 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
-        Ok(Tx { transaction: bounded(self.pools.patience(), self.pools.begin_snapshot()).await?, patience: SNAPSHOT_PATIENCE })
+        let transaction = bounded(self.pools.patience(), self.pools.begin_snapshot()).await?;
+        Ok(Tx { transaction, patience: SNAPSHOT_PATIENCE, _turn: None })
     }
 
     /// Whether the database answers.

@@ -4,10 +4,10 @@ use sqlx::FromRow;
 
 use super::{Store, StoreError, Tx, with_db, with_tx};
 
-const FIND: &str = "select id, key, name, created_at from projects where key = $1";
-const LIST: &str = "select id, key, name, created_at from projects where key > $1 order by key limit $2";
-const INSERT: &str = "insert into projects (key, name, created_at) values ($1, $2, $3) returning id";
-const RENAME: &str = "update projects set name = $2 where id = $1";
+const FIND: &str = "select id, key, name, created_at, version from projects where key = $1";
+const LIST: &str = "select id, key, name, created_at, version from projects where key > $1 order by key limit $2";
+const INSERT: &str = "insert into projects (key, name, created_at, version) values ($1, $2, $3, 1) returning id";
+const RENAME: &str = "update projects set name = $2, version = version + 1 where id = $1 and version = $3";
 /// An update that changes nothing but locks the row, on both databases.
 const LOCK: &str = "update projects set created_at = created_at where id = $1";
 
@@ -22,6 +22,8 @@ pub struct ProjectRow {
     pub name: String,
     /// Epoch milliseconds.
     pub created_at: i64,
+    /// For `If-Match`.
+    pub version: i64,
 }
 
 impl Store {
@@ -61,12 +63,15 @@ impl Tx {
         Ok(locked > 0)
     }
 
-    /// Another name for a project.
+    /// Another name for a project, if `row` is still what stands.
     ///
     /// # Errors
     /// The database away.
-    pub async fn rename_project(&mut self, id: i64, name: &str) -> Result<(), StoreError> {
-        with_tx!(self, |db| sqlx::query(RENAME).bind(id).bind(name).execute(db).await.map(drop))?;
-        Ok(())
+    pub async fn rename_project(&mut self, row: &ProjectRow, name: &str) -> Result<bool, StoreError> {
+        let renamed = with_tx!(self, |db| {
+            let query = sqlx::query(RENAME).bind(row.id).bind(name).bind(row.version);
+            query.execute(db).await.map(|done| done.rows_affected())
+        })?;
+        Ok(renamed > 0)
     }
 }

@@ -130,6 +130,14 @@ async fn an_incarnation_raised_by_hand_reaches_all(database: Database) {
     tx.raise_incarnation(writer.environment, i64::MAX / 2).await.unwrap();
     tx.commit().await.unwrap();
     let head = database.store.heads().await.unwrap()[0].identity();
+    assert_eq!(head.revision, 1, "nothing else is served, so there is no other revision");
     sdk.reach(head).await;
     assert!(sdk.wholes >= 1 && !is_regressed(&database.store).await);
+    // And history goes on from there, change by change.
+    let committed = writer.put_flag("a", 2).await;
+    assert_eq!((committed.identity.incarnation, committed.identity.revision), (head.incarnation, 2));
+    let wholes = sdk.wholes;
+    node.hub.publish(&committed);
+    sdk.reach(committed.identity).await;
+    assert_eq!(sdk.wholes, wholes);
 }

@@ -218,7 +218,10 @@ async fn a_taken_key_is_told(database: Database) {
     assert!(matches!(tx.insert_project("default", "Again", NOW).await, Err(StoreError::Taken(_))));
     drop(tx);
     let mut tx = database.store.begin().await.unwrap();
-    tx.rename_project(project, "Shop").await.unwrap();
+    let row = database.store.find_project("default").await.unwrap().unwrap();
+    assert_eq!((row.id, row.version), (project, 1));
+    assert!(tx.rename_project(&row, "Shop").await.unwrap());
+    assert!(!tx.rename_project(&row, "Store").await.unwrap(), "somebody was faster");
     tx.insert_project("Zoo", "Zoo", NOW).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(database.store.find_project("default").await.unwrap().unwrap().name, "Shop");

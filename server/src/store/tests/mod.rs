@@ -7,6 +7,7 @@ mod members;
 mod outage;
 mod reports;
 mod schema;
+mod turns;
 
 use std::{
     path::PathBuf,
