@@ -1,1 +1,16 @@
-//! 
+//! The deployment plan: what it says, and how it is read and written.
+
+pub mod calendar;
+mod checklist;
+pub mod condition;
+mod message;
+mod model;
+mod span;
+mod suggest;
+
+pub use calendar::{Calendar, Freeze, Hours};
+pub use checklist::{Checklist, Gate, Item};
+pub use condition::{Condition, ConditionError};
+pub use message::{Audience, Kind, Message, When};
+pub use model::{Action, Alert, Approach, Bake, Entries, Plan, Risk, Step};
+pub use span::{Span, SpanError};
