@@ -5,6 +5,7 @@ mod checklist;
 pub mod condition;
 mod message;
 mod model;
+mod read;
 mod span;
 mod suggest;
 
@@ -13,4 +14,5 @@ pub use checklist::{Checklist, Gate, Item};
 pub use condition::{Condition, ConditionError};
 pub use message::{Audience, Kind, Message, When};
 pub use model::{Action, Alert, Approach, Bake, Entries, Plan, Risk, Step};
+pub use read::{Fault, Kept, LONGEST_DOCUMENT, Media, Reading, read};
 pub use span::{Span, SpanError};
