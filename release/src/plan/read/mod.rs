@@ -3,13 +3,16 @@
 mod check;
 mod document;
 pub(crate) mod json;
+pub(crate) mod markdown;
 pub(crate) mod node;
 mod placeholder;
 mod reader;
 mod steps;
 mod yaml;
 
-use node::{Malformed, Node, Place};
+use std::ops::Range;
+
+use node::{Malformed, Place};
 use reader::Reader;
 
 use crate::plan::Plan;
@@ -75,12 +78,22 @@ pub fn read(media: Media, text: &str) -> Reading {
         reader.fault(Place::START, "", format!("a plan has at most {} KiB", LONGEST_DOCUMENT / 1024));
         return finish(reader, None, Vec::new());
     }
-    let (root, kept): (Result<Node, Malformed>, Vec<Kept>) = match media {
-        Media::Yaml => (yaml::read(text, Place::START), Vec::new()),
-        Media::Json => (json::read(text), Vec::new()),
-        Media::Markdown => (Ok(Node::map(Vec::new(), Place::START)), Vec::new()),
+    let mut kept = Vec::new();
+    let mut unread: Vec<Range<usize>> = Vec::new();
+    let root = match media {
+        Media::Yaml => yaml::read(text, Place::START),
+        Media::Json => json::read(text),
+        Media::Markdown => {
+            let outline = markdown::outline(text);
+            let root = outline.root();
+            for (at, pointer, detail) in outline.faults {
+                reader.fault(at, &pointer, detail);
+            }
+            (kept, unread) = (outline.kept, outline.unread);
+            Ok(root)
+        }
     };
-    for (at, word) in placeholder::find(text, |_| false) {
+    for (at, word) in placeholder::find(text, |line| unread.iter().any(|lines| lines.contains(&line))) {
         reader.fault(at, "", format!("{word} is a placeholder: fill it in"));
     }
     let plan = match root {
