@@ -63,6 +63,11 @@ pub enum When {
 }
 
 impl Kind {
+    /// As plans write it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
+
     pub(crate) const NAMES: [(&'static str, Self); 5] = [
         ("announcement", Self::Announcement),
         ("status", Self::Status),
@@ -73,6 +78,11 @@ impl Kind {
 }
 
 impl Audience {
+    /// As plans write it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
+
     pub(crate) const NAMES: [(&'static str, Self); 3] =
         [("team", Self::Team), ("on_call", Self::OnCall), ("stakeholders", Self::Stakeholders)];
 }

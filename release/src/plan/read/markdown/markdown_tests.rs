@@ -114,7 +114,7 @@ fn faults_stand_in_the_document() {
         ("Europe/Berlin", "Europe/Bärlin", "Bärlin", "Europe", "no time zone"),
         ("2026-12-01 16:00", "2026-12-01 14:30", "14:30", "2026", "cannot be met"),
         ("Every 30 minutes", "Every half hour", "half hour", "Every", "no time to tell"),
-        ("error_rate > 1%", "error_rate > 1", "condition: error_rate", "1", "percent"),
+        ("error_rate > 1%", "error_rate > 1ms", "condition: error_rate", "ms", "percent"),
         ("Deploy to 1% |", "Deploy to 2% |", "Deploy to 2%", "| Canary", "no step"),
         ("percentage: 50, approval: true", "percentage: 51, approval: true", "51", "{ perc", "no step"),
         ("percentage: 50, approval: true", "percentage: 50, bake: 1h", "50, bake", "bake", "one place"),

@@ -95,13 +95,16 @@ impl<'a> Document<'a> {
         self.path.last().map(|(_, title)| title.clone()).unwrap_or_default()
     }
 
-    fn is_other_option(&self) -> bool {
-        self.path.iter().any(|(_, title)| title.starts_with("option ") && !title.contains("feature flag"))
+    /// The approach in plain words; "feature flag" unless another that is known was chosen.
+    fn approach(&self) -> &'static str {
+        let approach = self.outline.entries.iter().find(|entry| entry.key == "approach");
+        let chosen = approach.and_then(|entry| entry.value.as_text()).map(plain).unwrap_or_default();
+        ["canary", "blue green", "rolling"].into_iter().find(|known| *known == chosen).unwrap_or("feature flag")
     }
 
-    fn approach_is_flag(&self) -> bool {
-        let approach = self.outline.entries.iter().find(|entry| entry.key == "approach");
-        approach.and_then(|entry| entry.value.as_text()).is_none_or(|text| plain(text) == "feature flag")
+    /// Whether this stands under an option of the template that was not chosen.
+    fn is_other_option(&self) -> bool {
+        self.path.iter().any(|(_, title)| title.starts_with("option ") && !title.contains(self.approach()))
     }
 
     fn block(&mut self, block: &Block) {
@@ -110,10 +113,8 @@ impl<'a> Document<'a> {
             return self.heading(level, text, block);
         }
         if self.is_other_option() {
-            if self.approach_is_flag() {
-                let first = self.place(block.outer.start).line;
-                self.outline.unread.push(first..first + self.raw(&block.outer).lines().count());
-            }
+            let first = self.place(block.outer.start).line;
+            self.outline.unread.push(first..first + self.raw(&block.outer).lines().count());
             return self.keep(block);
         }
         match self.title(2).to_owned().as_str() {
@@ -257,6 +258,9 @@ impl<'a> Document<'a> {
     fn deployment(&mut self, block: &Block) {
         match block.kind {
             BlockKind::Item { is_ordered: true, .. } => self.rollout(block),
+            BlockKind::Code if self.path.iter().any(|(_, title)| title.starts_with("option ") && !title.contains("feature flag")) => {
+                self.keep(block)
+            }
             BlockKind::Code => {
                 if self.raw(&block.inner).contains("feature_flags") {
                     return self.feature_flags(block);
@@ -390,7 +394,9 @@ impl<'a> Document<'a> {
         }
         let column = |word: &str| self.head.iter().position(|title| title.contains(word));
         let action = column("action").and_then(|index| texts.get(index)).copied().unwrap_or_default();
-        let Some(percentage) = phrase::single_percentage(action) else { return self.keep(block) };
+        let Some(percentage) = phrase::single_percentage(action).filter(|_| self.approach() == "feature flag") else {
+            return self.keep(block);
+        };
         let Some(cell) = column("date").and_then(|index| cells.get(index)) else { return self.keep(block) };
         let raw = self.raw(cell);
         let lead = raw.len() - raw.trim_start().len();
