@@ -63,8 +63,10 @@ impl Scan<'_> {
             Some('{') => self.map(depth, at),
             Some('[') => self.list(depth, at),
             Some('"') => {
+                let start = self.at;
                 let text = self.string()?;
-                let text_at = Place { line: at.line, column: at.column + 1 };
+                let is_verbatim = text.len() + 2 == self.at - start;
+                let text_at = is_verbatim.then_some(Place { line: at.line, column: at.column + 1 });
                 Ok(Node { at, value: Value::Scalar(Scalar { text, is_plain: false, text_at }) })
             }
             Some(_) => self.word(at),

@@ -12,6 +12,14 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) const START: Self = Self { line: 1, column: 1 };
+
+    /// The place after so many letters of a text that begins here.
+    pub(crate) fn after(self, text: &str, letters: usize) -> Self {
+        text.chars().take(letters).fold(self, |at, letter| match letter {
+            '\n' => Self { line: at.line + 1, column: 1 },
+            _ => Self { line: at.line, column: at.column + 1 },
+        })
+    }
 }
 
 /// A value and where it begins.
@@ -34,8 +42,8 @@ pub(crate) struct Scalar {
     pub(crate) text: String,
     /// Without quotation marks: what may be a number or a boolean.
     pub(crate) is_plain: bool,
-    /// Where the text itself begins: behind a quotation mark.
-    pub(crate) text_at: Place,
+    /// Where the text itself begins, behind a quotation mark; none where the document does not show it letter by letter.
+    pub(crate) text_at: Option<Place>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +56,7 @@ pub(crate) struct Entry {
 impl Node {
     /// A text that stands at `at` without quotation marks.
     pub(crate) fn text(text: impl Into<String>, at: Place) -> Self {
-        Self { at, value: Value::Scalar(Scalar { text: text.into(), is_plain: true, text_at: at }) }
+        Self { at, value: Value::Scalar(Scalar { text: text.into(), is_plain: true, text_at: Some(at) }) }
     }
 
     pub(crate) const fn list(items: Vec<Self>, at: Place) -> Self {

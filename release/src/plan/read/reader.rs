@@ -155,11 +155,11 @@ impl Reader {
         match Condition::parse(&text) {
             Ok(condition) => Some(condition),
             Err(why) => {
-                let inner = match &node.value {
-                    Value::Scalar(scalar) => scalar.text_at,
-                    _ => node.at,
+                let at = match &node.value {
+                    Value::Scalar(scalar) => scalar.text_at.map(|start| start.after(&text, why.column - 1)),
+                    _ => None,
                 };
-                let at = Place { line: inner.line, column: inner.column + why.column - 1 };
+                let at = at.unwrap_or(node.at);
                 self.fault(at, pointer, why.detail);
                 None
             }

@@ -6,7 +6,7 @@ use super::node::{DEPTH, Entry, Malformed, Node, Place, Scalar, Value};
 
 /// Reads `text`, which begins at `origin` of the document that people see.
 pub(super) fn read(text: &str, origin: Place) -> Result<Node, Malformed> {
-    let mut tree = Tree { origin, open: Vec::new(), root: None };
+    let mut tree = Tree { letters: text.chars().collect(), origin, open: Vec::new(), root: None };
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => tree.event(event, span)?,
@@ -20,6 +20,8 @@ pub(super) fn read(text: &str, origin: Place) -> Result<Node, Malformed> {
 }
 
 struct Tree {
+    /// The source, to see whether a value stands in it letter by letter.
+    letters: Vec<char>,
     origin: Place,
     /// Lists and maps that are not closed yet, each with the key that waits for a value.
     open: Vec<(Node, Option<(String, Place)>)>,
@@ -39,7 +41,7 @@ impl Tree {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_extras(at, anchor, tag.is_some())?;
-                self.scalar(text.into_owned(), style, at)
+                self.scalar(text.into_owned(), style, at, span.start.index())
             }
             Event::SequenceStart(anchor, tag) => {
                 refuse_extras(at, anchor, tag.is_some())?;
@@ -67,14 +69,18 @@ impl Tree {
         Ok(())
     }
 
-    fn scalar(&mut self, text: String, style: ScalarStyle, at: Place) -> Result<(), Malformed> {
+    fn scalar(&mut self, text: String, style: ScalarStyle, at: Place, index: usize) -> Result<(), Malformed> {
         let is_plain = style == ScalarStyle::Plain;
         let is_quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
         let waits_for_key = matches!(self.open.last(), Some((Node { value: Value::Map(_), .. }, None)));
         if is_plain && !waits_for_key && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL") {
             return self.add(Node { at, value: Value::Null });
         }
-        let text_at = Place { line: at.line, column: at.column + usize::from(is_quoted) };
+        let quotation = usize::from(is_quoted);
+        // Escapes, folded lines and blocks say it otherwise.
+        let source = self.letters.get(index + quotation..).unwrap_or_default();
+        let is_verbatim = text.chars().count() <= source.len() && text.chars().zip(source).all(|(said, shown)| said == *shown);
+        let text_at = is_verbatim.then_some(Place { line: at.line, column: at.column + quotation });
         self.add(Node { at, value: Value::Scalar(Scalar { text, is_plain, text_at }) })
     }
 
@@ -117,7 +123,7 @@ mod tests {
         let bake = steps[0].get("bake").unwrap();
         assert_eq!((bake.at, bake.as_text()), (Place { line: 3, column: 30 }, Some("15m")));
         let Value::Scalar(bake) = &bake.value else { panic!("no text") };
-        assert_eq!((bake.is_plain, bake.text_at.column), (false, 31));
+        assert_eq!((bake.is_plain, bake.text_at), (false, Some(Place { line: 3, column: 31 })));
     }
 
     #[test]

@@ -442,7 +442,7 @@ impl<'a> Document<'a> {
     fn runbook(&mut self, block: &Block, name: &str) {
         let at = self.place(block.inner.start);
         let text = self.raw(&block.inner).trim_end().to_owned();
-        let value = Node { at, value: Value::Scalar(Scalar { text, is_plain: false, text_at: at }) };
+        let value = Node { at, value: Value::Scalar(Scalar { text, is_plain: false, text_at: Some(at) }) };
         self.add("runbook", Item::Named(Entry::new(name, value)));
     }
 
