@@ -1,5 +1,7 @@
 //! Check boxes: what must be ticked before a start, and before a release counts as complete.
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// A group of check boxes.
@@ -48,11 +50,14 @@ impl Serialize for Item {
 
 /// Gives every item its id.
 pub(crate) fn identify(checklists: &mut [Checklist]) {
-    let all: Vec<String> = checklists.iter().flat_map(|list| &list.items).map(|item| slug(&item.text)).collect();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for item in checklists.iter().flat_map(|list| &list.items) {
+        *counts.entry(slug(&item.text)).or_default() += 1;
+    }
     for list in checklists {
         for item in &mut list.items {
             let own = slug(&item.text);
-            let is_shared = all.iter().filter(|other| **other == own).count() > 1;
+            let is_shared = counts.get(&own).is_some_and(|count| *count > 1);
             item.id = if is_shared { format!("{}.{own}", slug(&list.group)) } else { own };
         }
     }

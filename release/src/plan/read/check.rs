@@ -1,5 +1,7 @@
 //! What is wrong with a plan whose every part can be read: parts that contradict one another.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{reader::Reader, steps::NumberedStep};
@@ -22,16 +24,15 @@ pub(super) fn plan(reader: &mut Reader, plan: &Plan, steps: &[NumberedStep]) {
 }
 
 fn checklists(reader: &mut Reader, plan: &Plan) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for (list_index, list) in plan.checklists.iter().enumerate() {
         for (index, item) in list.items.iter().enumerate() {
-            if seen.contains(&item.id.as_str()) {
+            if !seen.insert(&item.id) {
                 reader.fault_of(
                     &format!("/checklists/{list_index}/items/{index}"),
                     format!("{:?} stands twice in {:?}", item.text, list.group),
                 );
             }
-            seen.push(&item.id);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! JSON to a tree. Written by hand, since serde_json does not tell where a value stands.
 
-use super::node::{DEPTH, Entry, Malformed, Node, Place, Scalar, Value};
+use super::node::{DEPTH, Entry, MOST_VALUES, Malformed, Node, Place, Scalar, Value};
 
 pub(crate) fn read(text: &str) -> Result<Node, Malformed> {
-    let mut scan = Scan { text, at: 0, place: Place::START };
+    let mut scan = Scan { text, at: 0, place: Place::START, values: 0 };
     let node = scan.value(0)?;
     scan.skip_space();
     if scan.peek().is_some() { Err(scan.wrong("nothing was expected after the plan")) } else { Ok(node) }
@@ -13,6 +13,7 @@ struct Scan<'a> {
     text: &'a str,
     at: usize,
     place: Place,
+    values: usize,
 }
 
 impl Scan<'_> {
@@ -58,6 +59,10 @@ impl Scan<'_> {
         let at = self.place;
         if depth >= DEPTH {
             return Err(Malformed::too_deep(at));
+        }
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            return Err(Malformed::too_many(at));
         }
         match self.peek() {
             Some('{') => self.map(depth, at),

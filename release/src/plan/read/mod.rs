@@ -10,7 +10,7 @@ mod reader;
 mod steps;
 mod yaml;
 
-use std::ops::Range;
+use std::collections::BTreeSet;
 
 use node::{Malformed, Place};
 use reader::Reader;
@@ -79,7 +79,7 @@ pub fn read(media: Media, text: &str) -> Reading {
         return finish(reader, None, Vec::new());
     }
     let mut kept = Vec::new();
-    let mut unread: Vec<Range<usize>> = Vec::new();
+    let mut unread = BTreeSet::new();
     let root = match media {
         Media::Yaml => yaml::read(text, Place::START),
         Media::Json => json::read(text),
@@ -93,7 +93,7 @@ pub fn read(media: Media, text: &str) -> Reading {
             Ok(root)
         }
     };
-    for (at, word) in placeholder::find(text, |line| unread.iter().any(|lines| lines.contains(&line))) {
+    for (at, word) in placeholder::find(text, |line| unread.contains(&line)) {
         reader.fault(at, "", format!("{word} is a placeholder: fill it in"));
     }
     let plan = match root {

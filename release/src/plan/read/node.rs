@@ -3,6 +3,9 @@
 /// Deeper documents are refused: no plan is deeper than five.
 pub(super) const DEPTH: usize = 32;
 
+/// Longer documents are refused: what compares each with each must end soon.
+pub(super) const MOST_VALUES: usize = 10_000;
+
 /// A place in a text, both counted from 1; columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
@@ -108,6 +111,10 @@ pub(crate) struct Malformed {
 impl Malformed {
     pub(super) fn new(at: Place, detail: impl Into<String>) -> Self {
         Self { at, detail: detail.into() }
+    }
+
+    pub(super) fn too_many(at: Place) -> Self {
+        Self::new(at, format!("a plan has at most {MOST_VALUES} values"))
     }
 
     pub(super) fn too_deep(at: Place) -> Self {

@@ -2,11 +2,11 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::node::{DEPTH, Entry, Malformed, Node, Place, Scalar, Value};
+use super::node::{DEPTH, Entry, MOST_VALUES, Malformed, Node, Place, Scalar, Value};
 
 /// Reads `text`, which begins at `origin` of the document that people see.
 pub(super) fn read(text: &str, origin: Place) -> Result<Node, Malformed> {
-    let mut tree = Tree { letters: text.chars().collect(), origin, open: Vec::new(), root: None };
+    let mut tree = Tree { letters: text.chars().collect(), origin, open: Vec::new(), root: None, values: 0 };
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => tree.event(event, span)?,
@@ -26,6 +26,7 @@ struct Tree {
     /// Lists and maps that are not closed yet, each with the key that waits for a value.
     open: Vec<(Node, Option<(String, Place)>)>,
     root: Option<Node>,
+    values: usize,
 }
 
 impl Tree {
@@ -85,6 +86,10 @@ impl Tree {
     }
 
     fn add(&mut self, node: Node) -> Result<(), Malformed> {
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            return Err(Malformed::too_many(node.at));
+        }
         let Some((parent, key)) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());

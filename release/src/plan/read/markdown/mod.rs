@@ -3,11 +3,13 @@
 //! What has no meaning for a release is kept word for word, where it stands.
 
 mod blocks;
+mod page;
 mod phrase;
+mod rollout;
 mod section;
 mod settings;
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{
     Kept,
@@ -21,7 +23,7 @@ pub(crate) struct Outline {
     pub(crate) faults: Vec<(Place, String, String)>,
     pub(crate) marks: Vec<Mark>,
     /// Lines that are not read because another approach was chosen.
-    pub(crate) unread: Vec<Range<usize>>,
+    pub(crate) unread: BTreeSet<usize>,
 }
 
 impl Outline {
@@ -54,7 +56,7 @@ pub(crate) enum Marked {
     Row(usize),
 }
 
-pub(crate) use section::outline;
+pub(crate) use page::outline;
 
 /// What a note of what happened begins and ends with: ` *(anna, 2026-12-01 14:03)*`.
 pub(crate) const NOTE: (&str, &str) = (" *(", ")*");
