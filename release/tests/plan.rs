@@ -111,6 +111,8 @@ proptest! {
 
     #[test]
     fn every_plan_comes_back(plan in any_plan()) {
+        let stored: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        prop_assert_eq!(&stored, &plan);
         for media in MEDIA {
             let text = write(media, &plan);
             let reading = read(media, &text);

@@ -9,9 +9,9 @@ use jiff::{
     civil::{DateTime, Time, Weekday},
     tz::{TimeZone, TimeZoneDatabase},
 };
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::plan::Span;
+use crate::plan::{Span, stored};
 
 /// A night is at least this long, and holds this much bake.
 pub const NIGHT: Span = Span::from_minutes(8 * 60);
@@ -20,19 +20,19 @@ pub const NIGHT: Span = Span::from_minutes(8 * 60);
 const DAYS_AHEAD: i32 = 400;
 
 /// When steps may be taken. It never holds a bake or a rollback.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calendar {
     /// Where local times are local.
-    #[serde(serialize_with = "zone_name")]
+    #[serde(serialize_with = "zone_name", deserialize_with = "stored::zone")]
     pub timezone: TimeZone,
     /// Days and hours in which steps may be taken; none: always.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps_only: Option<Hours>,
     /// When a night is over.
-    #[serde(serialize_with = "clock_time")]
+    #[serde(serialize_with = "clock_time", deserialize_with = "stored::clock_time")]
     pub overnight_ends: Time,
     /// When a morning begins, for `morning of deployment`.
-    #[serde(serialize_with = "clock_time")]
+    #[serde(serialize_with = "clock_time", deserialize_with = "stored::clock_time")]
     pub morning: Time,
 }
 

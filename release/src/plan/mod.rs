@@ -7,6 +7,7 @@ mod message;
 mod model;
 mod read;
 mod span;
+mod stored;
 mod suggest;
 mod write;
 

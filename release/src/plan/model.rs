@@ -3,68 +3,73 @@
 use std::collections::BTreeSet;
 
 use jiff::civil::DateTime;
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use storyflag_evaluation::Percentage;
 
-use crate::plan::{Calendar, Checklist, Condition, Gate, Item, Message, Span};
+use crate::plan::{Calendar, Checklist, Condition, Gate, Item, Message, Span, stored};
 
 /// A deployment plan. Its serde form is the canonical JSON: what is written can be read back.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Its key: `DP-123-checkout`.
     pub plan: String,
     /// The story that it releases.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub story: Option<String>,
     /// Documents that it refers to, by what they are.
-    #[serde(skip_serializing_if = "Entries::is_empty")]
+    #[serde(default, skip_serializing_if = "Entries::is_empty")]
     pub references: Entries,
     /// The flag that it drives. Empty only where the approach is none that can be executed here.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flag: String,
     /// How the story is deployed.
     pub approach: Approach,
     /// How much may go wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
     /// How long a rollback may take.
     pub rollback_time: Span,
     /// Every check box.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "stored::checklists")]
     pub checklists: Vec<Checklist>,
     /// From the first percentage to the last.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// When steps may be taken.
     pub calendar: Calendar,
     /// Judged at the end.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Condition>,
     /// What turns back, assumed relative triggers included. Empty is `none`: a plain schedule.
-    #[serde(serialize_with = "triggers")]
+    #[serde(serialize_with = "triggers", deserialize_with = "stored::triggers")]
     pub triggers: Vec<Condition>,
     /// False where the plan says `relative_triggers: none`.
-    #[serde(serialize_with = "relative_triggers", skip_serializing_if = "is_true")]
+    #[serde(
+        default = "yes",
+        skip_serializing_if = "is_true",
+        serialize_with = "relative_triggers",
+        deserialize_with = "stored::relative_triggers"
+    )]
     pub relative_triggers: bool,
     /// An absolute trigger that control breaks as well holds and pages instead of turning back.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub unless_control_fails: bool,
     /// What tells people.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,
     /// What people look at themselves.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<String>,
     /// Who is told what, and when.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub communication: Vec<Message>,
     /// Commands by name (`rollback`, `data_rollback`...): shown when due, never executed.
-    #[serde(skip_serializing_if = "Entries::is_empty")]
+    #[serde(default, skip_serializing_if = "Entries::is_empty")]
     pub runbook: Entries,
 }
 
 /// How a story is deployed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Approach {
     /// Behind a feature flag: the only one that is executed here.
@@ -90,7 +95,7 @@ impl Approach {
 }
 
 /// How much may go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {
     /// Little.
@@ -113,21 +118,21 @@ impl Risk {
 }
 
 /// A percentage to go to, and how long to watch it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Cohorts that are in from here on.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cohorts: Vec<String>,
     /// The share of everyone else. Written in percent.
-    #[serde(serialize_with = "percent")]
+    #[serde(serialize_with = "percent", deserialize_with = "stored::percent")]
     pub percentage: Percentage,
     /// How long to watch it.
     pub bake: Bake,
     /// Not before this local time, in the calendar's time zone.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "local_time")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "local_time", deserialize_with = "stored::local_time")]
     pub not_before: Option<DateTime>,
     /// Whether a human approves before this step is taken.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub approval: bool,
 }
 
@@ -141,7 +146,7 @@ pub enum Bake {
 }
 
 /// A condition that tells people.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// Its name, once in a plan.
     pub name: String,
@@ -152,7 +157,7 @@ pub struct Alert {
 }
 
 /// What an alert does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Pages who is on call.
@@ -227,6 +232,10 @@ impl Serialize for Bake {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]

@@ -74,6 +74,8 @@ pub struct Kept {
 /// Reads a plan. Total: any text gives a reading.
 pub fn read(media: Media, text: &str) -> Reading {
     let mut reader = Reader::default();
+    // Some editors begin a file with a mark of its encoding.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > LONGEST_DOCUMENT {
         reader.fault(Place::START, "", format!("a plan has at most {} KiB", LONGEST_DOCUMENT / 1024));
         return finish(reader, None, Vec::new());

@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{part, rollout, yaml};
-use crate::plan::{Audience, Bound, Checklist, Condition, Gate, Item, Kind, Measure, Message, Plan, When, checklist::slug};
+use super::{
+    part, rollout,
+    words::{label, phase, target_words, title, trigger_words, when_words},
+    yaml,
+};
+use crate::plan::{Checklist, Gate, Item, Message, Plan, checklist::slug};
 
 pub(super) fn write(plan: &Plan) -> String {
     let mut page = Page { text: String::new(), settings: vec!["calendar", "relative_triggers", "unless_control_fails"] };
@@ -268,66 +272,4 @@ fn is_sayable_runbook(plan: &Plan) -> bool {
 
 fn key_of(name: &str) -> String {
     slug(name).replace('-', "_")
-}
-
-/// `code_readiness` as a heading: `Code Readiness`.
-fn title(name: &str) -> String {
-    let words = name.split(['_', ' ']).map(|word| {
-        let mut letters = word.chars();
-        letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
-fn target_words(condition: &Condition) -> String {
-    let (sign, bound) = (condition.comparison.sign(), condition.bound);
-    match (&condition.measure, bound) {
-        (Measure::ErrorRate, Bound::Share(_)) => format!("Error rate: {sign} {bound}"),
-        (Measure::SuccessRate, Bound::Share(_)) => format!("Success rate: {sign} {bound}"),
-        (Measure::Latency(quantile), _) => format!("Response time ({}): {sign} {bound}", quantile.name()),
-        _ => condition.text.clone(),
-    }
-}
-
-fn trigger_words(condition: &Condition) -> String {
-    let (sign, bound) = (condition.comparison.sign(), condition.bound);
-    match (&condition.measure, bound) {
-        (Measure::ErrorRate, Bound::Share(_)) => format!("Error rate {sign} {bound}"),
-        (Measure::SuccessRate, Bound::Share(_)) => format!("Success rate {sign} {bound}"),
-        (Measure::Latency(quantile), _) => format!("Response time {sign} {bound} ({})", quantile.name()),
-        _ => condition.text.clone(),
-    }
-}
-
-/// Before, during or after the deployment.
-const fn phase(when: When) -> usize {
-    match when {
-        When::Before(_) | When::MorningOfDeployment => 0,
-        When::Every(_) | When::Immediately => 1,
-        When::UponCompletion | When::NextDay => 2,
-    }
-}
-
-fn label(message: &Message) -> String {
-    let known = match (message.kind, message.to) {
-        (Kind::Announcement, Audience::Team) => "Team Notification",
-        (Kind::Announcement, Audience::Stakeholders) => "Stakeholder Update",
-        (Kind::Status, Audience::Team) => "Status Updates",
-        (Kind::Escalation, Audience::OnCall) => "Issue Escalation",
-        (Kind::Success, Audience::Team) => "Success Notification",
-        (Kind::Report, Audience::Stakeholders) => "Metrics Report",
-        (kind, to) => return format!("{} to {}", title(kind.name()), to.name().replace('_', " ")),
-    };
-    known.to_owned()
-}
-
-fn when_words(when: When) -> String {
-    match when {
-        When::Before(span) => format!("{} before", rollout::words(span)),
-        When::Every(span) => format!("Every {}", rollout::words(span)),
-        When::Immediately => "Immediate".to_owned(),
-        When::UponCompletion => "Upon completion".to_owned(),
-        When::MorningOfDeployment => "Morning of deployment".to_owned(),
-        When::NextDay => "Next day".to_owned(),
-    }
 }

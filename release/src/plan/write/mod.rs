@@ -3,6 +3,7 @@
 mod markdown;
 mod progress;
 mod rollout;
+mod words;
 mod yaml;
 
 pub use progress::{Progress, StepProgress, Tick, write_back};

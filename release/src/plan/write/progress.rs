@@ -49,6 +49,9 @@ pub struct StepProgress {
 /// back as it is. Writing again replaces what was written before.
 pub fn write_back(markdown: &str, progress: &Progress) -> String {
     let Some(plan) = read::read(Media::Markdown, markdown).plan else { return markdown.to_owned() };
+    if let Some(rest) = markdown.strip_prefix('\u{feff}') {
+        return format!("\u{feff}{}", write_back(rest, progress));
+    }
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     for mark in outline(markdown).marks {
         match mark.what {

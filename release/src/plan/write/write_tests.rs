@@ -86,3 +86,17 @@ fn what_happened_is_noted_where_it_was_planned() {
     read_again.checklists[0].items[2].done = false;
     assert_eq!(read_again, plan(Media::Markdown, FILLED));
 }
+
+#[test]
+fn other_line_ends_and_a_mark_of_the_encoding_stay() {
+    let text = format!("\u{feff}{}", FILLED.replace('\n', "\r\n"));
+    let mut first = plan(Media::Markdown, &text);
+    first.runbook = plan(Media::Markdown, FILLED).runbook;
+    assert_eq!(first, plan(Media::Markdown, FILLED));
+    let tick = Tick { item: "security-scan-completed".to_owned(), by: "anna".to_owned(), at: jiff::Timestamp::UNIX_EPOCH };
+    let ticked = write_back(&text, &Progress { ticks: vec![tick], steps: Vec::new() });
+    let expected = text.replace("- [ ] Security scan completed", "- [x] Security scan completed *(anna, 1970-01-01 01:00)*");
+    assert_eq!(ticked, expected);
+    let yaml = format!("\u{feff}{}", YAML.replace('\n', "\r\n"));
+    assert_eq!(plan(Media::Yaml, &yaml), plan(Media::Yaml, YAML));
+}
