@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ALERT_RUN_LENGTH;
-use super::math::{float, log_add_exp, log_sum_exp};
+use super::math::{float, grown};
 
 /// Seconds between false ends of an open alert, on average and at least.
 const CLOSE_RUN_LENGTH: f64 = 600.0;
@@ -13,7 +13,7 @@ const CLOSE_RUN_LENGTH: f64 = 600.0;
 /// same detector bets on the good side of 0.8 times the limit, and closes it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Detector {
-    log_parts: Vec<f64>,
+    parts: Vec<f64>,
     open: bool,
     /// For a threshold on a reading: whether it was broken when last told.
     is_bad: bool,
@@ -40,14 +40,14 @@ impl Detector {
     /// A second without requests must not be taken in: nothing is staked on it.
     pub fn take(&mut self, log_factors: &[f64]) -> Option<Alarm> {
         let run_length = if self.open { CLOSE_RUN_LENGTH } else { ALERT_RUN_LENGTH };
-        if self.log_parts.len() != log_factors.len() {
-            self.log_parts = vec![f64::MIN; log_factors.len()];
-        }
-        for (part, factor) in self.log_parts.iter_mut().zip(log_factors) {
-            *part = (log_add_exp(*part, 0.0) + factor.min(50.0)).max(f64::MIN);
+        self.parts.resize(log_factors.len(), 0.0);
+        let mut sum = 0.0;
+        for (part, log_factor) in self.parts.iter_mut().zip(log_factors) {
+            *part = grown(*part + 1.0, *log_factor);
+            sum += *part;
         }
         let alternatives = float(u64::try_from(log_factors.len()).unwrap_or(1)).max(1.0);
-        if log_sum_exp(self.log_parts.iter().copied()) - alternatives.ln() < run_length.ln() {
+        if sum < run_length * alternatives {
             return None;
         }
         Some(self.turn())
@@ -62,7 +62,7 @@ impl Detector {
     }
 
     fn turn(&mut self) -> Alarm {
-        self.log_parts.clear();
+        self.parts.clear();
         self.other_ms = 0;
         self.open = !self.open;
         if self.open { Alarm::Opened } else { Alarm::Closed }

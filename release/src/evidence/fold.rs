@@ -130,10 +130,9 @@ impl Evidence {
         self.sample_ratio.is_unfair(percentage)
     }
 
-    /// The logarithm of each trigger's e-value, in their order; 0 for readings.
-    pub fn log_es(&self) -> Vec<f64> {
-        let log_e = |judge: &Judge| if let Judge::Counts(mixture) = judge { mixture.log_e().max(0.0) } else { 0.0 };
-        self.judges.iter().map(log_e).collect()
+    /// Each trigger's e-value, in their order; 0 for readings.
+    pub fn e_values(&self) -> Vec<f64> {
+        self.judges.iter().map(|judge| if let Judge::Counts(mixture) = judge { mixture.e() } else { 0.0 }).collect()
     }
 
     /// Judges fit for these triggers, as they are if they fit already.
@@ -200,7 +199,7 @@ impl Evidence {
             0 => "no control".to_owned(),
             _ => format!("control {}{}", percent(float(others) / float(compared)), if control_fails { " fails alike" } else { "" }),
         };
-        let (hits, trials, e) = (count(hits), count(trials), e_value(mixture.log_e()));
+        let (hits, trials, e) = (count(hits), count(trials), e_value(mixture.e()));
         format!("{share} {rate} ({hits} of {trials} requests, {units} units) > {limit}, {control}; {e}")
     }
 
@@ -215,13 +214,13 @@ impl Evidence {
         };
         let rate = times(treatment, control).map_or("none in control".to_owned(), |times| format!("{times:.1}x control"));
         let side = if bad == Direction::Above { '>' } else { '<' };
-        let (units, others, e) = (count(treatment.first), count(control.first), e_value(mixture.log_e()));
+        let (units, others, e) = (count(treatment.first), count(control.first), e_value(mixture.e()));
         format!("{what} first in {units} units (control {others}): {rate} {side} {ratio}x control; {e}")
     }
 }
 
 fn fires(mixture: &Mixture) -> bool {
-    mixture.log_e() >= -TRIGGER_ALPHA.ln()
+    mixture.e() >= 1.0 / TRIGGER_ALPHA
 }
 
 /// Whether the control is over the limit too: by its plain rate, since this only ever explains or holds.

@@ -2,8 +2,8 @@
 //!
 //! All of them are *e-processes*: a bet against "all is well" whose stake never grows on average while all is well. When
 //! it stands at 1,000, either the release is broken or a chance of at most 1 in 1,000 came true (Ville 1939), however
-//! often and whenever anyone looked. Counts go in as integers, sums are held as logarithms, and no ratio is formed where
-//! a decision falls, so there is no NaN and no division by nothing.
+//! often and whenever anyone looked. Counts go in as integers, and no rate is formed where a decision falls: there is no NaN
+//! and no division by nothing.
 
 mod alert;
 mod bound;

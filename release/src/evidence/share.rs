@@ -4,10 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::math::float;
 
-/// How many times worse than the limit, in odds, an absolute test supposes it to be.
-const ODDS: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 100.0, 1_000.0];
-/// How many times worse than the allowed ratio a relative test supposes it to be.
-const RATIOS: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
+/// How many times worse than the limit, in odds, an absolute test supposes it to be; with its logarithm.
+const ODDS: [(f64, f64); 8] = [
+    (1.5, 0.405_465_108_108_164_4),
+    (2.0, 0.693_147_180_559_945_3),
+    (3.0, 1.098_612_288_668_11),
+    (5.0, 1.609_437_912_434_1),
+    (10.0, 2.302_585_092_994_046),
+    (20.0, 2.995_732_273_553_991),
+    (100.0, 4.605_170_185_988_092),
+    (1_000.0, 6.907_755_278_982_137),
+];
+/// How many times worse than the allowed ratio a relative test supposes it to be; with its logarithm.
+const RATIOS: [(f64, f64); 7] = [
+    (1.5, 0.405_465_108_108_164_4),
+    (2.0, 0.693_147_180_559_945_3),
+    (3.0, 1.098_612_288_668_11),
+    (5.0, 1.609_437_912_434_1),
+    (10.0, 2.302_585_092_994_046),
+    (30.0, 3.401_197_381_662_155),
+    (100.0, 4.605_170_185_988_092),
+];
 
 /// Which side of a limit is the bad one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,19 +40,16 @@ pub enum Direction {
 /// share is supposed to be on the bad side. Each ratio's mean is at most 1 for every share on the good side, trial by
 /// trial, whatever came before.
 pub fn share_factors(hits: u64, trials: u64, limit: f64, bad: Direction) -> [f64; 8] {
-    let (hits, misses) = (float(hits.min(trials)), float(trials.saturating_sub(hits)));
-    if hits + misses == 0.0 {
+    let (hits, trials) = (float(hits.min(trials)), float(trials));
+    if trials == 0.0 {
         return [0.0; 8];
     }
     let limit = probability(limit);
     let odds = limit / (1.0 - limit);
-    ODDS.map(|times| {
-        let odds = match bad {
-            Direction::Above => odds * times,
-            Direction::Below => odds / times,
-        };
-        let supposed = odds / (1.0 + odds);
-        hits * (supposed / limit).ln() - misses * ((1.0 - limit) * (1.0 + odds)).ln()
+    // A hit weighs supposed / limit, a miss (1 - supposed) / (1 - limit): both have the same divisor.
+    ODDS.map(|(times, log_times)| match bad {
+        Direction::Above => hits * log_times - trials * ((1.0 - limit) * (1.0 + odds * times)).ln(),
+        Direction::Below => -hits * log_times - trials * ((1.0 - limit) * (1.0 + odds / times)).ln(),
     })
 }
 
@@ -49,14 +63,12 @@ pub fn relative_factors(treatment: Arm, control: Arm, ratio: f64, bad: Direction
         return [0.0; 7];
     }
     let ratio = if ratio.is_finite() { ratio.clamp(1e-6, 1e6) } else { 1.0 };
-    let share = |ratio: f64| exposed * ratio / (exposed * ratio + compared);
-    let allowed = share(ratio);
-    RATIOS.map(|times| {
-        let supposed = share(match bad {
-            Direction::Above => ratio * times,
-            Direction::Below => ratio / times,
-        });
-        hits * (supposed / allowed).ln() + others * ((1.0 - supposed) / (1.0 - allowed)).max(f64::MIN_POSITIVE).ln()
+    let (weight, all) = (exposed * ratio, hits + others);
+    // As above: an event of the treatment weighs times / divisor, one of the control 1 / divisor.
+    let divisor = |times: f64| (weight * times + compared) / (weight + compared);
+    RATIOS.map(|(times, log_times)| match bad {
+        Direction::Above => hits * log_times - all * divisor(times).ln(),
+        Direction::Below => -hits * log_times - all * divisor(1.0 / times).ln(),
     })
 }
 

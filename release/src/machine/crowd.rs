@@ -22,6 +22,8 @@ impl SplitMix {
 pub(super) struct Crowd {
     units: u64,
     seen: u64,
+    /// Whether failed units are named: only the treatment's are ever asked for.
+    named: bool,
     /// Units whose every request fails, and how many of them have been met.
     failing: u64,
     failing_met: u64,
@@ -38,8 +40,8 @@ pub(super) struct Rates {
 }
 
 impl Crowd {
-    pub(super) fn new(units: u64) -> Self {
-        Self { units, ..Self::default() }
+    pub(super) fn new(units: u64, named: bool) -> Self {
+        Self { units, named, ..Self::default() }
     }
 
     /// Makes a share of all units fail whatever they ask, beside those that do already.
@@ -86,7 +88,8 @@ impl Crowd {
 
     /// Names up to 8 units and 2 instances, as telemetry does.
     fn name(&self, event: &mut EventCounts, from_failing: u64, strays: u64, random: &mut dyn FnMut() -> u64) {
-        for one in 0..from_failing.saturating_add(strays).min(8) {
+        let named = if self.named { 8 } else { 0 };
+        for one in 0..from_failing.saturating_add(strays).min(named) {
             let unit = if one < from_failing { random() % self.failing.max(1) } else { self.failing + random() % self.units.max(1) };
             if !event.units.contains(&unit) {
                 event.units.push(unit);

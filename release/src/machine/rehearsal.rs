@@ -144,7 +144,7 @@ impl<'a> Stage<'a> {
         }));
         limits_ms.sort_unstable();
         limits_ms.dedup();
-        let (treatment, control) = (Crowd::default(), Crowd::new(profile.units));
+        let (treatment, control) = (Crowd::default(), Crowd::new(profile.units, false));
         Self { profile, treatment, control, targeting: Targeting::default(), limits_ms, in_trouble: false }
     }
 
@@ -152,8 +152,8 @@ impl<'a> Stage<'a> {
     fn write(&mut self, owned: Owned, random: &mut dyn FnMut() -> u64) {
         let share = owned.percentage.percent() / 100.0;
         let treated = whole(float(self.profile.units) * share).min(self.profile.units);
-        self.treatment = Crowd::new(treated);
-        self.control = Crowd::new(self.profile.units - treated);
+        self.treatment = Crowd::new(treated, true);
+        self.control = Crowd::new(self.profile.units - treated, false);
         self.treatment.sicken(self.profile.failing_units, random);
         self.control.sicken(self.profile.failing_units, random);
         self.in_trouble = false;
