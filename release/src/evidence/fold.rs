@@ -74,7 +74,11 @@ impl Evidence {
                 (_, Judge::Reading { last, .. }) => {
                     let told = second.readings.iter().rev().find(|(name, _)| *name == trigger.name);
                     if let Some((_, reading)) = told {
-                        *last = Some(reading.clone());
+                        // What is no number could not be read back from JSON.
+                        *last = Some(match reading {
+                            Reading::Value(value) if !value.is_finite() => Reading::SourceError("not a number".to_owned()),
+                            told => told.clone(),
+                        });
                     }
                 }
                 (Test::Reading { .. }, Judge::Counts(_)) => {}
@@ -162,8 +166,7 @@ impl Evidence {
                     let line = format!("{}: {value} for {} s", trigger.name, over_ms / 1_000);
                     Verdict::Fires(line)
                 }
-                Some(Reading::Value(value)) if value.is_finite() => Verdict::Quiet,
-                Some(Reading::Value(_)) => Verdict::SourceError(format!("{}: not a number", trigger.name)),
+                Some(Reading::Value(_)) => Verdict::Quiet,
                 Some(Reading::SourceError(cause)) => Verdict::SourceError(format!("{}: {cause}", trigger.name)),
                 None => Verdict::SourceError(format!("{}: no answer yet", trigger.name)),
             },

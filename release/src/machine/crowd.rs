@@ -82,13 +82,16 @@ impl Crowd {
         self.slowed = self.slowed.saturating_add(first).min(self.units);
         let slow_count = slow.count;
         self.name(&mut slow, 0, slow_count, random);
-        counts.slow = limits_ms.iter().map(|limit_ms| (*limit_ms, slow.clone())).collect();
+        if let [limit_ms, others_ms @ ..] = limits_ms {
+            counts.slow.extend(others_ms.iter().map(|other_ms| (*other_ms, slow.clone())));
+            counts.slow.insert(*limit_ms, slow);
+        }
         counts
     }
 
-    /// Names up to 8 units and 2 instances, as telemetry does.
+    /// Names up to 4 units and 2 instances, as telemetry does.
     fn name(&self, event: &mut EventCounts, from_failing: u64, strays: u64, random: &mut dyn FnMut() -> u64) {
-        let named = if self.named { 8 } else { 0 };
+        let named = if self.named { 4 } else { 0 };
         for one in 0..from_failing.saturating_add(strays).min(named) {
             let unit = if one < from_failing { random() % self.failing.max(1) } else { self.failing + random() % self.units.max(1) };
             if !event.units.contains(&unit) {
@@ -107,7 +110,8 @@ fn uniform(random: &mut dyn FnMut() -> u64) -> f64 {
     (float(random() >> 11) + 0.5) / 9_007_199_254_740_992.0
 }
 
-/// How many of `trials` hit with chance `share`: exact for few, by Poisson for rare, by the normal curve for many.
+/// How many of `trials` hit with chance `share`: one by one for few, by Poisson for rare, by the normal
+/// curve for many.
 pub(super) fn binomial(trials: u64, share: f64, random: &mut dyn FnMut() -> u64) -> u64 {
     if trials == 0 || share.is_nan() || share <= 0.0 {
         return 0;
@@ -119,7 +123,7 @@ pub(super) fn binomial(trials: u64, share: f64, random: &mut dyn FnMut() -> u64)
         return trials - binomial(trials, 1.0 - share, random);
     }
     let mean = float(trials) * share;
-    if trials <= 16 || (trials <= 200 && share >= 0.1) {
+    if trials <= 200 && share >= 0.1 {
         let mut hits = 0;
         for _ in 0..trials {
             hits += u64::from(uniform(random) < share);

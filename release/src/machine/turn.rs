@@ -14,8 +14,8 @@ const EXPOSURES_MS: i64 = 60_000;
 /// Evaluates a release: from its course, its state and what is new, the state after and what must be done. `now` is in
 /// epoch milliseconds. The same arguments give the same answer, for ever and everywhere.
 pub fn step(course: &Course, state: State, input: &Input, calendar: &dyn Calendar, now: i64) -> Outcome {
-    let elapsed_ms = state.ticked_ms.map_or(0, |ticked_ms| now.saturating_sub(ticked_ms).clamp(0, TICK_MS));
-    let mut turn = Turn { course, calendar, input, now, elapsed_ms, state, effects: Vec::new() };
+    let passed_ms = state.ticked_ms.map_or(0, |ticked_ms| now.saturating_sub(ticked_ms).max(0));
+    let mut turn = Turn { course, calendar, input, now, passed_ms, elapsed_ms: passed_ms.min(TICK_MS), state, effects: Vec::new() };
     turn.run();
     (turn.state, turn.effects)
 }
@@ -26,7 +26,9 @@ pub(super) struct Turn<'a> {
     pub(super) calendar: &'a dyn Calendar,
     pub(super) input: &'a Input,
     pub(super) now: i64,
-    /// Since the evaluation before, at most 2 s: a clock that jumps, either way, adds no more.
+    /// By the clock since the evaluation before: how old what was told has become.
+    passed_ms: i64,
+    /// The same, at most 2 s: a clock that jumps, either way, adds no more.
     pub(super) elapsed_ms: i64,
     pub(super) state: State,
     pub(super) effects: Vec<Effect>,
@@ -55,7 +57,7 @@ impl Turn<'_> {
 
     /// Takes in what was counted, and lets time go by.
     fn hear(&mut self) {
-        self.state.health_age_ms = self.state.health_age_ms.saturating_add(self.elapsed_ms);
+        self.state.health_age_ms = self.state.health_age_ms.saturating_add(self.passed_ms);
         if let Some(health) = &self.input.health {
             self.state.health = health.clone();
             self.state.health_age_ms = 0;
