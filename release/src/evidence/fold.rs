@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use storyflag_evaluation::Percentage;
 
 use super::math::float;
-use super::text::{count, e_value, percent};
-use super::trigger::{absolute, relative, times};
+use super::text::count;
+use super::trigger::{absolute, relative};
 use super::{
     ArmCounts, BOUND_ALPHA, Direction, Event, FAILING_UNITS, Mixture, Reading, SampleRatio, Second, Share, TRIGGER_ALPHA, Test, Trigger,
     share_is_below,
@@ -182,43 +182,6 @@ impl Evidence {
         let on = &treatment.instances;
         let on_two = on.len() >= 2 || cohort.instances.iter().any(|instance| on.first() != Some(instance) && !on.is_empty());
         self.failing_units(event) >= FAILING_UNITS && (instances < 2 || on_two || cohort.instances.len() >= 2)
-    }
-
-    /// Distinct units of treatment and cohort that it befell, as far as they are remembered.
-    fn failing_units(&self, event: &Event) -> usize {
-        let units = |counts: &'_ ArmCounts| counts.event(event).map(|event| event.units.clone()).unwrap_or_default();
-        let mut all = units(&self.treatment);
-        all.extend(units(&self.cohort));
-        all.sort_unstable();
-        all.dedup();
-        all.len()
-    }
-
-    fn absolute_line(&self, share: Share, limit: Percentage, mixture: &Mixture, control_fails: bool) -> String {
-        let ((hits, trials), (others, compared)) = (self.share(share), share.of(&self.control));
-        let rate = percent(float(hits) / float(trials).max(1.0));
-        let units = self.failing_units(&share.event());
-        let control = match compared {
-            0 => "no control".to_owned(),
-            _ => format!("control {}{}", percent(float(others) / float(compared)), if control_fails { " fails alike" } else { "" }),
-        };
-        let (hits, trials, e) = (count(hits), count(trials), e_value(mixture.e()));
-        format!("{share} {rate} ({hits} of {trials} requests, {units} units) > {limit}, {control}; {e}")
-    }
-
-    fn relative_line(&self, event: &Event, bad: Direction, ratio: f64, mixture: &Mixture) -> String {
-        let none = super::EventCounts::default();
-        let (treatment, control) = (self.treatment.event(event).unwrap_or(&none), self.control.event(event).unwrap_or(&none));
-        let what = match event {
-            Event::Error => "error".to_owned(),
-            Event::NotSuccess => "not_success".to_owned(),
-            Event::Slow { limit_ms } => format!("slow({limit_ms}ms)"),
-            Event::Named { name } => format!("event({name})"),
-        };
-        let rate = times(treatment, control).map_or("none in control".to_owned(), |times| format!("{times:.1}x control"));
-        let side = if bad == Direction::Above { '>' } else { '<' };
-        let (units, others, e) = (count(treatment.first), count(control.first), e_value(mixture.e()));
-        format!("{what} first in {units} units (control {others}): {rate} {side} {ratio}x control; {e}")
     }
 }
 

@@ -10,6 +10,7 @@ mod bound;
 mod counts;
 mod fold;
 mod instances;
+mod line;
 mod math;
 mod mixture;
 mod quantile;

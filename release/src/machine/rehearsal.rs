@@ -110,7 +110,9 @@ pub fn rehearse(course: &Course, profile: &Profile, calendar: &dyn Calendar, sta
                 Effect::SetRollout(owned) | Effect::WriteBaseline(owned) => stage.write(owned, random),
                 Effect::Record(record) => played.records.push(record),
                 Effect::Notify(notice) => played.notices.push(notice),
-                Effect::Refuse { .. } => played.evaluations = EVALUATIONS,
+                // An approval may come too late; a start that is refused is the end of it.
+                Effect::Refuse { .. } if played.state.started_ms.is_none() => played.evaluations = EVALUATIONS,
+                Effect::Refuse { .. } => {}
             }
         }
         let waits = matches!(played.state.phase, Phase::Running(Doing::AwaitingApproval(_) | Doing::Holding(Hold::SampleRatio)));
@@ -165,7 +167,7 @@ impl<'a> Stage<'a> {
         let profile = self.profile;
         let phase = std::f64::consts::TAU * milliseconds(since_ms) / milliseconds(profile.wave_ms.max(1));
         let wave = profile.wave.clamp(0.0, 1.0) * phase.sin();
-        let requests = profile.requests_per_s * (1.0 + wave) * milliseconds(WINDOW_MS) / 1_000.0;
+        let requests = profile.requests_per_s.min(1e9) * (1.0 + wave) * milliseconds(WINDOW_MS) / 1_000.0;
         let share = if self.targeting.owned.enabled { self.targeting.owned.percentage.percent() / 100.0 } else { 0.0 };
         let healthy = Rates { error: profile.error_rate * (1.0 + wave / 2.0), slow: profile.slow_rate };
         let mut treated = healthy;

@@ -65,7 +65,7 @@ fn turns() -> impl Strategy<Value = Turn> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn invariants_hold(turns in proptest::collection::vec(turns(), 1..120), approval: bool, relative: bool) {
