@@ -58,11 +58,11 @@ impl Crowd {
         let units = float(self.units);
         let reached = -(-float(requests) / units).exp_m1();
         let distinct = |of: u64| (float(of) * reached).round();
-        counts.new_units = binomial(self.units - self.seen, reached, random);
+        counts.new_units = fresh(requests, self.units - self.seen, self.units, random);
         self.seen += counts.new_units;
 
         let from_failing = binomial(requests, float(self.failing) / units, random);
-        let met = binomial(self.failing - self.failing_met, reached, random).min(from_failing);
+        let met = fresh(from_failing, self.failing - self.failing_met, self.failing, random);
         self.failing_met += met;
         let strays = binomial(requests - from_failing, rates.error, random);
         let strays_first = binomial(strays, 1.0 - (float(self.failed) / units).min(1.0), random);
@@ -103,6 +103,13 @@ impl Crowd {
             }
         }
     }
+}
+
+/// How many of `left` units that were not met before, out of `all`, so many requests meet. What is random about the
+/// requests is random already: only which of them meet a new unit is drawn.
+fn fresh(requests: u64, left: u64, all: u64, random: &mut dyn FnMut() -> u64) -> u64 {
+    let expected = float(left) * -(-float(requests) / float(all).max(1.0)).exp_m1();
+    binomial(requests, expected / float(requests).max(1.0), random).min(left)
 }
 
 /// Uniform in 0 to 1, ends excluded.

@@ -70,7 +70,11 @@ impl Turn<'_> {
         }
         self.state.evidence.pass(&self.course.triggers, self.elapsed_ms);
         if let Phase::RollingBack { recent, .. } = &mut self.state.phase {
-            recent.push((self.elapsed_ms, exposures));
+            match recent.last_mut() {
+                // No time has gone by: not a tick of its own, or a clock that stands still would fill the state.
+                Some((_, counted)) if self.elapsed_ms == 0 => *counted = counted.saturating_add(exposures),
+                _ => recent.push((self.elapsed_ms, exposures)),
+            }
         } else {
             self.measure_exposures(exposures);
             self.judge_alerts();
