@@ -1,0 +1,5 @@
+//! How far, how fast, when back: the plan, the machine that carries it out, and the evidence it rests on. Pure.
+
+pub mod evidence;
+pub mod machine;
+pub mod plan;
