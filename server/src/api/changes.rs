@@ -31,7 +31,7 @@ pub struct ChangeView {
     pub reason: Option<String>,
     /// The request's id.
     pub request: String,
-    /// `flag`, `cohort`: served; `project`, `environment`, `flag_definition`, `key`: not served.
+    /// `flag`, `cohort`: served; `project`, `environment`, `flag_definition`, `plan`, `key`: not served.
     pub kind: String,
     /// Of what.
     pub key: String,

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod changes;
 pub mod cohorts;
+pub mod documents;
 pub mod environments;
 pub mod explain;
 pub mod fields;
@@ -14,8 +15,10 @@ pub mod keys;
 pub mod kill;
 pub mod lists;
 pub mod members;
+pub mod plans;
 pub mod problems;
 pub mod projects;
+pub mod rehearsals;
 pub mod rollout;
 pub mod ruleset;
 pub mod sdk;
