@@ -27,6 +27,7 @@ mod main_job;
 mod network;
 mod nodes;
 mod outage;
+mod plans;
 mod prerequisites;
 mod readers;
 mod readme;
