@@ -12,6 +12,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use storyflag_evaluation::Fault;
+use storyflag_release::plan;
 use utoipa::ToSchema;
 
 use crate::store::StoreError;
@@ -49,6 +50,8 @@ pub enum Error {
     MediaType(String),
     /// 422: every fault, with its pointer.
     Invalid(Vec<Fault>),
+    /// 422: every fault of a document that people wrote, with its line and column.
+    InvalidDocument(Vec<plan::Fault>),
     /// 503: the same request may succeed soon.
     Unavailable {
         /// After so many seconds.
@@ -104,7 +107,7 @@ impl Error {
             Self::StaleVersion { .. } => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid(_) | Self::InvalidDocument(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable { .. } | Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -123,7 +126,7 @@ impl Error {
             Self::StaleVersion { .. } => "stale-version",
             Self::TooLarge(_) => "too-large",
             Self::MediaType(_) => "media-type",
-            Self::Invalid(_) => "invalid",
+            Self::Invalid(_) | Self::InvalidDocument(_) => "invalid",
             Self::Unavailable { .. } => "unavailable",
             Self::Busy { .. } => "busy",
             Self::Internal => "internal",
@@ -148,6 +151,10 @@ impl Error {
                 faults if faults.len() > MOST_FAULTS => format!("{} faults; the first {MOST_FAULTS} are listed", faults.len()),
                 faults => format!("{} faults", faults.len()),
             },
+            Self::InvalidDocument(faults) => match faults.as_slice() {
+                [fault] => format!("line {}, column {}: {}", fault.line, fault.column, fault.detail),
+                faults => format!("{} faults", faults.len()),
+            },
             Self::Unavailable { .. } => "the database is away; nothing was changed, unless an answer to a commit was lost".to_owned(),
             Self::Busy { .. } => "not now: too many ask at once; come back later".to_owned(),
             Self::Internal => "something went wrong here; the log has the cause under this request_id".to_owned(),
@@ -158,9 +165,11 @@ impl Error {
         let faults = match self {
             Self::Invalid(faults) => faults.clone(),
             Self::Conflict(_, fault) => fault.iter().cloned().collect(),
+            // The reader has its own bound.
+            Self::InvalidDocument(faults) => return faults.iter().map(ProblemFault::of_document).collect(),
             _ => Vec::new(),
         };
-        faults.into_iter().take(MOST_FAULTS).map(|fault| ProblemFault { pointer: fault.pointer, detail: fault.detail }).collect()
+        faults.into_iter().take(MOST_FAULTS).map(ProblemFault::of_body).collect()
     }
 
     /// The body, for this request.
@@ -226,6 +235,23 @@ pub struct ProblemFault {
     pub pointer: String,
     /// What came, and what would be right.
     pub detail: String,
+    /// In a document that people write, its line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column, in characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+}
+
+impl ProblemFault {
+    fn of_body(fault: Fault) -> Self {
+        Self { pointer: fault.pointer, detail: fault.detail, line: None, column: None }
+    }
+
+    /// One of a document that people wrote.
+    pub fn of_document(fault: &plan::Fault) -> Self {
+        Self { pointer: fault.pointer.clone(), detail: fault.detail.clone(), line: Some(fault.line), column: Some(fault.column) }
+    }
 }
 
 impl IntoResponse for Error {

@@ -178,6 +178,35 @@ async fn people(reader: &mut Reader<'_>) {
     reader.put(&format!("{project}/flags/US-90-old"), &json!({})).await.expect(201);
     reader.delete(&format!("{project}/flags/US-90-old")).await.expect(200);
     reader.get("changes").await.expect(200);
+    plans(reader, project).await;
+}
+
+/// Plans, in each of their media types.
+async fn plans(reader: &mut Reader<'_>, project: &str) {
+    let (plans, path) = (format!("{project}/plans"), format!("{project}/plans/DP-1"));
+    let body = json!({"plan": "DP-1", "flag": FLAG, "steps": [{"percentage": 1}]});
+    reader.put(&format!("{path}?dry_run=true"), &body).await.expect(200);
+    reader.put(&path, &body).await.expect(201);
+    reader.put(&path, &body).await.expect(200);
+    reader.put(&path, &json!({"paln": "DP-1"})).await.expect(422);
+    reader.get(&plans).await.expect(200);
+    for kind in ["application/json", "application/yaml", "text/markdown", "application/vnd.storyflag.plan+json"] {
+        let answer = reader.actor.request(Method::GET, &path).header("accept", kind).send().await.expect(200);
+        reader.contract.check("GET", &path, &answer);
+    }
+    let text = reader.actor.request(Method::PUT, &path).body("application/yaml", "plan: DP-1\napproach: canary\n");
+    reader.contract.check("PUT", &path, &text.send().await.expect(200));
+    let stale = reader.actor.request(Method::PUT, &path).header("if-match", "\"9\"").json(&body).send().await;
+    reader.contract.check("PUT", &path, &stale.expect(412));
+    reader.post(&format!("{path}/predict"), &json!({"requests_per_s": 10})).await.expect(422);
+    reader.put(&path, &body).await.expect(200);
+    reader.post(&format!("{path}/predict"), &json!({"requests_per_s": 10})).await.expect(200);
+    for errors in [0, 50] {
+        let trouble = json!({"trouble": {"error_percentage": errors}});
+        reader.post(&format!("{path}/rehearse"), &trouble).await.expect(200);
+    }
+    reader.delete(&path).await.expect(200);
+    reader.get(&path).await.expect(404);
 }
 
 /// What applications call.

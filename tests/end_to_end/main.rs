@@ -29,6 +29,7 @@ mod network;
 mod newer_node;
 mod nodes;
 mod outage;
+mod plans;
 mod prerequisites;
 mod readers;
 mod readme;

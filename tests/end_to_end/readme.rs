@@ -43,6 +43,8 @@ async fn every_command_of_the_readme_works_as_pasted() {
     // What `make run` leaves behind: the program where cargo puts it, the database in the folder that it ran in.
     std::fs::create_dir_all(folder.file("target/debug")).unwrap();
     std::os::unix::fs::symlink(program(), folder.file("target/debug/storyflag")).unwrap();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").canonicalize().unwrap();
+    std::os::unix::fs::symlink(docs, folder.file("docs")).unwrap();
     let database = format!("sqlite:{}", folder.file("storyflag.db").display());
     let node = Process::start(&database, &folder.file("log")).await;
 
@@ -55,7 +57,17 @@ async fn every_command_of_the_readme_works_as_pasted() {
         .replace("localhost:3000", &format!("localhost:{port}"));
     let told = run(folder.path(), &commands).await;
 
-    for expected in ["0 % -> 0.1 %", "user-42", "0.1 % -> 1 %", "The checkout that you know", "The new checkout", "\"dry_run\":true"] {
+    for expected in [
+        "0 % -> 0.1 %",
+        "user-42",
+        "0.1 % -> 1 %",
+        "The checkout that you know",
+        "The new checkout",
+        "\"dry_run\":true",
+        "is right: 5 steps",
+        ": rolled back after",
+        "DP-123-checkout is created",
+    ] {
         assert!(told.contains(expected), "{expected} is missing in:\n{told}");
     }
     node.kill().await;

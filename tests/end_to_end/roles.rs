@@ -63,6 +63,14 @@ fn duties() -> Vec<Duty> {
         duty(Method::PATCH, STAGING, "/api/v1/projects/default/flags/{me}", variants, ReleaseManager),
         duty(delete.clone(), STAGING, "/api/v1/projects/default/flags/new-{me}", json!({}), Editor),
         duty(delete, STAGING, "/api/v1/projects/default/flags/{me}?force=true&reason=x", json!({}), Admin),
+        duty(
+            put.clone(),
+            STAGING,
+            "/api/v1/projects/default/plans/{me}",
+            json!({"plan": "{me}", "flag": "{me}", "steps": [{"percentage": 1}]}),
+            Editor,
+        ),
+        duty(Method::DELETE, STAGING, "/api/v1/projects/default/plans/{me}", json!({}), Editor),
         duty(put.clone(), STAGING, "/api/v1/projects/default/environments/{me}", json!({}), Admin),
         duty(put, STAGING, "/api/v1/projects/{me}", json!({}), Admin),
     ]);
@@ -103,7 +111,8 @@ async fn every_role_may_what_the_table_says(backend: Backend) {
             }
             let mut request = actor.request(method.clone(), &path.replace("{me}", &me(role)));
             if method != Method::GET {
-                request = request.json(&body);
+                let body = body.to_string().replace("{me}", &me(role));
+                request = request.body("application/json", body);
             }
             let answer = request.send().await;
             if role < least {

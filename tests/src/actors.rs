@@ -172,6 +172,7 @@ impl Actor {
             format!("{project}/environments"),
             format!("{project}/flags?limit=1000"),
             format!("{project}/flags?limit=1000&archived=true"),
+            format!("{project}/plans?limit=1000"),
             "flags?limit=1000".to_owned(),
             "cohorts?limit=1000".to_owned(),
             "keys".to_owned(),

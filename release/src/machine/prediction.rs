@@ -84,6 +84,8 @@ fn predict_step(course: &Course, index: usize, traffic: &Traffic) -> Prediction 
         Some("too little traffic to notice even a total failure within the bake".to_owned())
     } else if too_late(proof_ms, patience_ms) {
         Some("too little traffic to show that the limits hold: it will wait for approval".to_owned())
+    } else if spike_ms.is_none() && control <= 0.0 {
+        Some("nobody is left to compare with: ten times today's errors stay below the absolute limits".to_owned())
     } else if too_late(spike_ms, bake_ms) {
         Some("too little traffic to notice ten times today's errors within the bake".to_owned())
     } else {

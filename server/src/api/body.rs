@@ -42,7 +42,8 @@ impl<S: Send + Sync, T: FromJson> FromRequest<S> for Body<T> {
     }
 }
 
-fn unreadable(rejection: &BytesRejection) -> Error {
+/// What became of a body that did not arrive.
+pub(super) fn unreadable(rejection: &BytesRejection) -> Error {
     if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
         Error::TooLarge("the body is too large".to_owned())
     } else {

@@ -31,7 +31,7 @@ pub struct ChangeView {
     pub reason: Option<String>,
     /// The request's id.
     pub request: String,
-    /// `flag`, `cohort`: served; `project`, `environment`, `flag_definition`, `key`, `incarnation`: not served.
+    /// `flag`, `cohort`: served; `project`, `environment`, `flag_definition`, `plan`, `key`, `incarnation`: not served.
     pub kind: String,
     /// Of what.
     pub key: String,

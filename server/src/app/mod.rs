@@ -17,8 +17,10 @@ mod items;
 mod keys;
 mod kill;
 mod members;
+mod plans;
 mod projects;
 mod references;
+mod rehearsals;
 mod rollout;
 mod targetings;
 mod write;
@@ -27,6 +29,8 @@ use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
+
+use tokio::sync::Semaphore;
 
 use crate::{
     auth::Caller,
@@ -45,6 +49,8 @@ pub use flag_definition::{FlagDefinition, FlagPatch};
 pub use history::HistoryEntry;
 pub use keys::NewKey;
 pub use members::{LONGEST_UNIT, MEMBERS_AT_ONCE, MOST_MEMBERS, MembersChanged, Units};
+pub use plans::{StoredPlan, executable, read_document};
+pub use rehearsals::{RehearsalAsk, Rehearsed, predict_plan, rehearse_plan};
 pub use targetings::{TargetingDefinition, TargetingState};
 
 /// The use cases, over a database and what publishes it. Cheap to clone.
@@ -55,6 +61,8 @@ pub struct App {
     telemetry: Telemetry,
     /// Where requests were aimed before: what is asked of memory needs no database to find its environment.
     places: Arc<RwLock<HashMap<(String, String), Place>>>,
+    /// Rehearsals take turns: each takes a processor for a while.
+    rehearsing: Arc<Semaphore>,
 }
 
 /// How a write is asked for, and by whom.
@@ -130,7 +138,7 @@ impl Ask {
 impl App {
     /// Over these.
     pub fn new(store: Store, hub: Hub, telemetry: Telemetry) -> Self {
-        Self { store, hub, telemetry, places: Arc::default() }
+        Self { store, hub, telemetry, places: Arc::default(), rehearsing: Arc::new(Semaphore::new(rehearsals::REHEARSALS_AT_ONCE)) }
     }
 
     /// The project with this key.

@@ -183,6 +183,11 @@ impl Client {
         self.run(self.request("GET", path, query), SendBody::none(), PATIENCE)
     }
 
+    /// The same as a document of this media type.
+    pub(super) fn get_document(&self, path: &str, media_type: &str) -> Result<Answer, Failure> {
+        self.run(self.request("GET", path, &Query::default()).header("accept", media_type), SendBody::none(), PATIENCE)
+    }
+
     /// A write without a body.
     pub(super) fn delete(&self, path: &str, query: &Query) -> Result<Answer, Failure> {
         self.run(self.request("DELETE", path, query), SendBody::none(), PATIENCE)
@@ -193,6 +198,12 @@ impl Client {
         let request = self.request(method, path, query).header("content-type", "application/json");
         let text = body.to_string();
         self.run(request, ureq::AsSendBody::as_body(&mut text.as_str()), PATIENCE)
+    }
+
+    /// A write of a document of this media type.
+    pub(super) fn put_document(&self, path: &str, query: &Query, media_type: &str, text: &str) -> Result<Answer, Failure> {
+        let request = self.request("PUT", path, query).header("content-type", media_type);
+        self.run(request, ureq::AsSendBody::as_body(&mut &*text), PATIENCE)
     }
 
     /// A list of lines, sent as it is read; `size` in bytes if it is known.

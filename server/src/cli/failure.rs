@@ -87,6 +87,18 @@ struct Problem {
 struct Fault {
     pointer: String,
     detail: String,
+    line: Option<usize>,
+    column: Option<usize>,
+}
+
+impl Fault {
+    /// Of what a person wrote, its place; of a request, its pointer.
+    fn in_words(&self) -> String {
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("  {line}:{column}: {}", plain(&self.detail)),
+            _ => format!("  {} {}", plain(&self.pointer), plain(&self.detail)),
+        }
+    }
 }
 
 /// Reads the body of an answer that is no success.
@@ -98,7 +110,7 @@ pub(super) fn refusal(status: u16, body: &str) -> Failure {
     };
     let mut lines = vec![sentence(&problem)];
     if problem.errors.len() > 1 || problem.errors.first().is_some_and(|fault| !problem.detail.contains(&fault.detail)) {
-        lines.extend(problem.errors.iter().map(|fault| format!("  {} {}", plain(&fault.pointer), plain(&fault.detail))));
+        lines.extend(problem.errors.iter().map(Fault::in_words));
     }
     if status >= 500 && !problem.request_id.is_empty() {
         lines.push(format!("  request {}: the service's log has it under this id", plain(&problem.request_id)));
@@ -127,6 +139,7 @@ fn next(status: u16, problem: &Problem) -> Option<String> {
         401 => "export STORYFLAG_TOKEN=$(storyflag token --role admin), where the service's database is; a token lasts 8 hours",
         403 => "ask for a token that reaches it: storyflag token --role ..., without --environment for all",
         404 if problem.detail.contains("there is no flag") => "storyflag flags, which lists what there is",
+        404 if problem.detail.contains("there is no plan") => "storyflag plan list, which lists what there is",
         404 if problem.detail.contains("there is no cohort") => "storyflag cohorts -e ENVIRONMENT, which lists what there is",
         404 if problem.detail.contains("there is no environment") => "-e with development, staging or production, unless you made others",
         422 if about("/reason").is_some() => "the same with --reason \"why\"",

@@ -17,7 +17,9 @@ mod invocation;
 mod keys;
 mod kill;
 mod members;
+mod plans;
 mod progress;
+mod rehearsals;
 mod rollout;
 mod serve;
 mod table;
@@ -67,6 +69,13 @@ enum Verb {
     History(history::HistoryArgs),
     /// List, show, put and delete cohorts and their members
     Cohorts(cohorts::CohortsArgs),
+    /// Check, put, show, list and delete deployment plans
+    #[command(visible_alias = "plans")]
+    Plan(plans::PlansArgs),
+    /// Play a deployment plan through against stated traffic, without waiting
+    Rehearse(rehearsals::RehearseArgs),
+    /// Tell how soon each step of a deployment plan would notice trouble
+    Predict(rehearsals::PredictArgs),
     /// List, create and revoke SDK keys
     Keys(keys::KeysArgs),
     /// Begin a new history, after the database was put back to an earlier state
@@ -143,6 +152,9 @@ fn run(verb: Verb) -> Result<Said, Failure> {
         Verb::Explain(args) => explain::explain(&args),
         Verb::History(args) => history::history(&args),
         Verb::Cohorts(args) => cohorts::cohorts(&args),
+        Verb::Plan(args) => plans::plans(&args),
+        Verb::Rehearse(args) => rehearsals::rehearse(&args),
+        Verb::Predict(args) => rehearsals::predict(&args),
         Verb::Keys(args) => keys::keys(&args),
         Verb::Incarnation(args) => incarnation::incarnation(&args),
     }
@@ -178,6 +190,14 @@ mod tests {
             "storyflag cohorts put us -e staging --if [] --unit account_id --description x",
             "storyflag cohorts members us -e staging --replace -",
             "storyflag cohorts delete us -e staging",
+            "storyflag plan",
+            "storyflag plans list --json",
+            "storyflag plan check docs/plan.md",
+            "storyflag plan put - --format markdown --reason x --dry-run",
+            "storyflag plan get DP-1 --format yaml",
+            "storyflag plan delete DP-1 --reason x",
+            "storyflag rehearse DP-1 --requests-per-second 20 --trouble-errors 4.5 --trouble-after 20m --seed 7",
+            "storyflag predict plan.md --requests-per-second 20 --errors 0.5 --json",
             "storyflag keys -e staging",
             "storyflag keys create shop -e staging --project other",
             "storyflag keys revoke 12ab -e staging",

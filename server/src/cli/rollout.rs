@@ -36,7 +36,7 @@ pub(super) struct RolloutArgs {
 }
 
 /// A number, with or without its sign; whether it is a percentage is the service's to say.
-fn percent(text: &str) -> Result<Number, String> {
+pub(super) fn percent(text: &str) -> Result<Number, String> {
     let number = text.trim().trim_end_matches('%').trim_end();
     serde_json::from_str(number).map_err(|_| "it is no percentage such as 0.1, 1 or 50%".to_owned())
 }

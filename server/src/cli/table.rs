@@ -85,6 +85,31 @@ pub(super) fn grouped(count: u64) -> String {
     text
 }
 
+/// `2d 3h`, `15m`, `4s`: the two largest units.
+pub(super) fn lasting(ms: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let mut left = ms.max(0);
+    let mut parts = Vec::new();
+    for (length, unit) in UNITS {
+        let count = left.checked_div(length).unwrap_or_default();
+        left = left.saturating_sub(count.saturating_mul(length));
+        if count > 0 {
+            parts.push(format!("{count}{unit}"));
+        } else if !parts.is_empty() {
+            // What follows the largest unit is only its next: 1d 0h 5m is a day.
+            break;
+        }
+        if parts.len() == 2 {
+            break;
+        }
+    }
+    match (parts.is_empty(), left) {
+        (true, 1..) => format!("{left}ms"),
+        (true, _) => "0s".to_owned(),
+        _ => parts.join(" "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +127,15 @@ mod tests {
         let mut table = Table::new(["A"]);
         table.row(["a\u{1b}[31m\nb".to_owned()]);
         assert_eq!(table.render(), "A\na\u{fffd}[31m\u{fffd}b\n");
+    }
+
+    #[test]
+    fn spans_read_well() {
+        for (ms, text) in
+            [(0, "0s"), (250, "250ms"), (2_500, "2s"), (900_000, "15m"), (5_430_000, "1h 30m"), (86_700_000, "1d"), (97_200_000, "1d 3h")]
+        {
+            assert_eq!(lasting(ms), text);
+        }
     }
 
     #[test]

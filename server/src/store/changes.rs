@@ -58,7 +58,7 @@ pub struct ChangeRow {
     pub reason: Option<String>,
     /// The request's id.
     pub request: String,
-    /// `flag` and `cohort` are served; `project`, `environment`, `flag_definition`, `key`, `incarnation` are audit.
+    /// `flag` and `cohort` are served; `project`, `environment`, `flag_definition`, `plan`, `key`, `incarnation` are audit.
     pub kind: String,
     /// Of what.
     pub key: String,
