@@ -181,7 +181,6 @@ impl Outcomes {
                 ticks.tick().await;
                 second = second.wrapping_add(1);
                 self.close_second(second.is_multiple_of(DISTINCT_EVERY));
-                self.closed.notify_one();
             }
         }
     }
@@ -194,9 +193,6 @@ impl Outcomes {
     /// Ends the present second.
     pub(crate) fn close_second(&self, with_distinct: bool) {
         let mut state = self.state();
-        if state.watching.is_empty() {
-            return;
-        }
         let mut rows = Vec::new();
         state.watching.retain(|kept| {
             // Whoever still holds it may count on; so this is looked at before what was counted.
@@ -205,8 +201,12 @@ impl Outcomes {
             rows.extend(counted.into_iter().filter(|row| kept.is_watched || !row.is_zero()));
             !may_go
         });
-        state.waiting.push_back(rows);
-        state.drop_oldest();
+        // What is not watched any more and only held, by a scope perhaps, is no reason to say something every second.
+        if !rows.is_empty() {
+            state.waiting.push_back(rows);
+            state.drop_oldest();
+            self.closed.notify_one();
+        }
     }
 
     /// Takes the seconds that wait.

@@ -12,6 +12,8 @@ mod endpoints;
 mod environment;
 mod evaluation;
 mod lists;
+#[cfg(feature = "tower")]
+mod outcomes;
 mod polling;
 mod reports;
 #[path = "../support/service.rs"]
