@@ -4,7 +4,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    thread,
 };
 
 use hyper::{HeaderMap, Request, Response, StatusCode, http::Extensions};
@@ -12,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Outcome, Scope, scope::Entered};
+use super::{Outcome, Scope, current::Lent, watching::is_anything_watched};
 
 /// What an answer begins with: all that there is to judge it by.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +125,8 @@ where
     }
 
     fn call(&mut self, request: Request<I>) -> Self::Future {
-        let open = Open { scope: Scope::open() };
+        // Without a watched flag in the process there is nothing to credit, and no clock to read.
+        let mut open = Open { scope: is_anything_watched().then(Scope::open) };
         let future = open.enter(|| self.inner.call(request));
         OutcomeFuture { future, open, classify: self.classify.clone() }
     }
@@ -155,10 +155,11 @@ where
         let this = self.project();
         let future = this.future;
         let answer = ready!(this.open.enter(|| future.poll(context)));
-        let outcome = answer.as_ref().map_or(Outcome::Error, |answer| {
-            (this.classify)(&Head { status: answer.status(), headers: answer.headers(), extensions: answer.extensions() })
-        });
-        this.open.scope.finish(outcome);
+        if let Some(scope) = &mut this.open.scope {
+            scope.finish_last(answer.as_ref().map_or(Outcome::Error, |answer| {
+                (this.classify)(&Head { status: answer.status(), headers: answer.headers(), extensions: answer.extensions() })
+            }));
+        }
         Poll::Ready(answer)
     }
 }
@@ -166,35 +167,24 @@ where
 /// The scope of a request that has no answer yet. Tasks that carry it do not hold up its end.
 #[derive(Debug)]
 struct Open {
-    scope: Scope,
+    scope: Option<Scope>,
 }
 
 impl Open {
-    /// Runs a part of the request. The future lives on after a panic, until whoever catches it drops it: so a panic is
-    /// told here.
-    fn enter<T>(&self, part: impl FnOnce() -> T) -> T {
-        let _panic = Panic { scope: &self.scope, is_older: thread::panicking() };
-        let _entered = Entered::new(&self.scope);
+    /// Runs a part of the request.
+    fn enter<T>(&mut self, part: impl FnOnce() -> T) -> T {
+        if self.scope.is_none() {
+            return part();
+        }
+        let _lent = Lent::new(&mut self.scope);
         part()
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.scope.finish(Outcome::Cancelled);
-    }
-}
-
-struct Panic<'a> {
-    scope: &'a Scope,
-    /// The thread was unwinding before: another's panic.
-    is_older: bool,
-}
-
-impl Drop for Panic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() && !self.is_older {
-            self.scope.finish(Outcome::Error);
+        if let Some(scope) = &mut self.scope {
+            scope.finish_last(Outcome::Cancelled);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! **Outcomes report themselves**: how the work went that asked for a watched flag, by arm.
 //!
-//! A [`Scope`] remembers which watched flags were asked for in it, and credits its end to them: `scope.rs`, and `layer.rs`
-//! for requests. [`Watching`] counts for one flag since its rollout was set: `watching.rs`, which spreads units over
+//! A [`Scope`] remembers which watched flags were asked for in it, and credits its end to them: `scope.rs`, `current.rs`, and
+//! `layer.rs` for requests. [`Watching`] counts for one flag since its rollout was set: `watching.rs`, which spreads units over
 //! shards of `tally.rs`. [`Outcomes`] knows what a client watches now, and closes a second after the other: what the
 //! reporter then sends.
 
+mod current;
 mod distinct;
 mod latency;
 #[cfg(feature = "tower")]
@@ -33,8 +34,11 @@ use tokio::{
 
 #[cfg(feature = "tower")]
 pub use self::layer::{Head, OutcomeFuture, OutcomeLayer, OutcomeService};
-pub use self::scope::{InScope, Scope, track};
-pub(crate) use self::{scope::remember, watching::Watching};
+pub(crate) use self::{current::remember, watching::Watching};
+pub use self::{
+    current::{InScope, track},
+    scope::Scope,
+};
 use crate::message::ArmCounts;
 
 const SHARDS: usize = 8;

@@ -2,33 +2,24 @@
 
 use std::{
     borrow::Cow,
-    cell::RefCell,
     fmt,
     future::Future,
-    marker::PhantomData,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     thread,
     time::Duration,
 };
 
-use pin_project_lite::pin_project;
 use storyflag_evaluation::Arm;
 use tokio::time::Instant;
 
 use super::{
     Outcome,
+    current::{self, Entered, InScope},
     watching::{Ended, Watching},
 };
 
 /// What one scope remembers at most of each kind: evaluations, and events.
 const MOST: usize = 64;
-
-thread_local! {
-    /// The scope of what this thread is doing.
-    static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
-}
 
 /// One piece of work whose outcome counts for the watched flags that it asks for: a request, a job, a message.
 ///
@@ -60,7 +51,9 @@ struct Work {
 
 #[derive(Default)]
 struct State {
-    asked: Vec<Asked>,
+    /// Most ask for one watched flag and one unit: the first needs no allocation.
+    first: Option<Asked>,
+    more: Vec<Asked>,
     /// Told by the application before the end.
     events: Vec<(Cow<'static, str>, f64)>,
     is_finished: bool,
@@ -91,7 +84,7 @@ impl Scope {
     /// # }
     /// ```
     pub fn current() -> Option<Self> {
-        CURRENT.try_with(|current| current.try_borrow().ok()?.clone()).ok().flatten()
+        current::scope()
     }
 
     /// Runs `work` in this scope. A scope inside another takes its place until it is left.
@@ -102,18 +95,27 @@ impl Scope {
 
     /// Runs a future in this scope, on whatever threads it is polled.
     pub fn run<F: Future>(&self, future: F) -> InScope<F> {
-        InScope { future, scope: self.clone() }
+        InScope::new(future, self.clone())
     }
 
     /// The work has ended; it took the time since the scope was opened.
     pub fn finish(&self, outcome: Outcome) {
-        self.finish_after(outcome, self.work.opened.elapsed());
+        self.work.state().finish(outcome, || self.work.opened.elapsed());
     }
 
     /// The work has ended and took so long. Only the first end counts; what is asked for afterwards does not, and events
     /// still do.
     pub fn finish_after(&self, outcome: Outcome, latency: Duration) {
-        self.work.finish(Ended { outcome, latency });
+        self.work.state().finish(outcome, || latency);
+    }
+
+    /// The same as [`Scope::finish`], without a lock where there is no other clone.
+    #[cfg(feature = "tower")]
+    pub(super) fn finish_last(&mut self, outcome: Outcome) {
+        match Arc::get_mut(&mut self.work) {
+            Some(work) => work.finish(outcome),
+            None => self.finish(outcome),
+        }
     }
 
     /// Something has happened in this scope that plans may watch: `purchase`, `sign_up`.
@@ -130,14 +132,17 @@ impl Scope {
     }
 
     /// Remembers that a watched flag was asked for.
-    fn remember(&self, watching: &Arc<Watching>, arm: Arm, unit: Option<u64>) {
+    pub(super) fn remember(&self, watching: &Arc<Watching>, arm: Arm, unit: Option<u64>) {
         let mut state = self.work.state();
         let is_known = |asked: &Asked| Arc::ptr_eq(&asked.watching, watching) && asked.arm == arm && asked.unit == unit;
-        if state.is_finished || state.asked.iter().any(is_known) {
+        if state.is_finished || state.asked().any(is_known) {
             return;
         }
-        if state.asked.len() < MOST {
-            state.asked.push(Asked { watching: Arc::clone(watching), arm, unit });
+        let asked = Asked { watching: Arc::clone(watching), arm, unit };
+        if state.first.is_none() {
+            state.first = Some(asked);
+        } else if state.more.len() < MOST.saturating_sub(1) {
+            state.more.push(asked);
         } else {
             watching.credit_overflow(arm, unit);
         }
@@ -147,7 +152,7 @@ impl Scope {
 impl fmt::Debug for Scope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.work.state();
-        formatter.debug_struct("Scope").field("asked", &state.asked.len()).field("is_finished", &state.is_finished).finish()
+        formatter.debug_struct("Scope").field("asked", &state.asked().count()).field("is_finished", &state.is_finished).finish()
     }
 }
 
@@ -156,38 +161,47 @@ impl Work {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, ended: Ended) {
-        let mut state = self.state();
-        if !std::mem::replace(&mut state.is_finished, true) {
-            state.credit(ended);
-            let events = std::mem::take(&mut state.events);
-            state.credit_events(&events);
-        }
+    /// Nobody else has it: there is nothing to lock.
+    fn finish(&mut self, outcome: Outcome) {
+        let opened = self.opened;
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).finish(outcome, || opened.elapsed());
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let outcome = if thread::panicking() { Outcome::Error } else { Outcome::Cancelled };
-        self.finish(Ended { outcome, latency: self.opened.elapsed() });
+        self.finish(if thread::panicking() { Outcome::Error } else { Outcome::Cancelled });
     }
 }
 
 impl State {
+    /// Credits the end, if it is the first. The clock is read only where somebody wants to know.
+    fn finish(&mut self, outcome: Outcome, latency: impl FnOnce() -> Duration) {
+        if std::mem::replace(&mut self.is_finished, true) || self.first.is_none() {
+            return;
+        }
+        self.credit(Ended { outcome, latency: latency() });
+        let events = std::mem::take(&mut self.events);
+        self.credit_events(&events);
+    }
+
+    fn asked(&self) -> impl Iterator<Item = &Asked> {
+        self.first.iter().chain(&self.more)
+    }
+
     /// What was asked for of each flag: the first, and whether all the others agree with it.
     fn flags(&self) -> impl Iterator<Item = (&Asked, bool)> {
-        let firsts =
-            self.asked.iter().enumerate().filter(|(index, asked)| !self.asked.iter().take(*index).any(|earlier| earlier.is_of(asked)));
+        let firsts = self.asked().enumerate().filter(|(index, asked)| !self.asked().take(*index).any(|earlier| earlier.is_of(asked)));
         firsts.map(|(_, first)| {
             let agrees = |asked: &Asked| !first.is_of(asked) || Arc::ptr_eq(&first.watching, &asked.watching) && first.arm == asked.arm;
-            (first, self.asked.iter().all(agrees))
+            (first, self.asked().all(agrees))
         })
     }
 
     fn credit(&self, ended: Ended) {
         for (first, is_pure) in self.flags() {
             if is_pure {
-                let units = self.asked.iter().filter(|asked| first.is_of(asked)).map(|asked| asked.unit);
+                let units = self.asked().filter(|asked| first.is_of(asked)).map(|asked| asked.unit);
                 first.watching.credit(first.arm, units, ended);
             } else {
                 first.watching.credit_mixed(first.arm, first.unit);
@@ -211,71 +225,6 @@ impl Asked {
         Arc::ptr_eq(&self.watching, &other.watching)
             || self.watching.owner == other.watching.owner && self.watching.flag == other.watching.flag
     }
-}
-
-/// The thread is in a scope for as long as this lives.
-pub(super) struct Entered {
-    previous: Option<Scope>,
-    /// It belongs to this thread.
-    not_send: PhantomData<*const ()>,
-}
-
-impl Entered {
-    pub(super) fn new(scope: &Scope) -> Self {
-        Self { previous: replace(Some(scope.clone())), not_send: PhantomData }
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        // Dropped outside the thread's cell: the last clone of a scope counts as it goes.
-        drop(replace(self.previous.take()));
-    }
-}
-
-fn replace(scope: Option<Scope>) -> Option<Scope> {
-    // A thread that is being torn down is in no scope.
-    CURRENT.try_with(|current| current.try_borrow_mut().map_or(None, |mut current| std::mem::replace(&mut *current, scope))).ok().flatten()
-}
-
-pin_project! {
-    /// A future that runs in a scope; see [`Scope::run`].
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless they are awaited"]
-    pub struct InScope<F> {
-        #[pin]
-        future: F,
-        scope: Scope,
-    }
-}
-
-impl<F: Future> Future for InScope<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let _entered = Entered::new(this.scope);
-        this.future.poll(context)
-    }
-}
-
-/// Tells the scope that this code runs in, if there is one, that something has happened; see [`Scope::track`].
-pub fn track(name: impl Into<Cow<'static, str>>, value: f64) {
-    if let Some(scope) = Scope::current() {
-        scope.track(name, value);
-    }
-}
-
-/// Remembers an evaluation in the scope that this code runs in. `what` is asked only if there is one.
-pub(crate) fn remember<'a>(what: impl FnOnce() -> Option<(&'a Arc<Watching>, Arm, Option<u64>)>) {
-    let _ = CURRENT.try_with(|current| {
-        let Ok(current) = current.try_borrow() else { return };
-        if let Some(scope) = &*current
-            && let Some((watching, arm, unit)) = what()
-        {
-            scope.remember(watching, arm, unit);
-        }
-    });
 }
 
 /// A value that JSON has; events are counted whatever their value.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,22 @@ pub(crate) struct Watching {
     remembered: [AtomicUsize; 4],
 }
 
+/// What is watched in this process, by whichever client.
+static WATCHED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether there is anything to remember for anybody.
+#[cfg(feature = "tower")]
+#[inline]
+pub(super) fn is_anything_watched() -> bool {
+    WATCHED.load(Relaxed) > 0
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        WATCHED.fetch_sub(1, Relaxed);
+    }
+}
+
 #[derive(Debug)]
 struct Shard {
     /// Counts the seconds that were closed.
@@ -65,6 +84,7 @@ impl Watching {
         limits_ms.sort_unstable();
         limits_ms.dedup();
         limits_ms.truncate(MOST_LIMITS);
+        WATCHED.fetch_add(1, Relaxed);
         Self { owner, incarnation, flag: flag.into(), watch: watch.clone(), limits_ms, shards, remembered }
     }
 

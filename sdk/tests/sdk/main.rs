@@ -11,6 +11,8 @@ mod endpoints;
 #[path = "../support/environment.rs"]
 mod environment;
 mod evaluation;
+#[cfg(feature = "tower")]
+mod layer_cost;
 mod lists;
 #[cfg(feature = "tower")]
 mod outcomes;

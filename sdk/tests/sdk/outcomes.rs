@@ -129,7 +129,7 @@ impl Told {
     }
 }
 
-async fn connected(service: &Service, environment: Environment) -> Client {
+pub(crate) async fn connected(service: &Service, environment: Environment) -> Client {
     let connecting = Client::builder(service.url(), key().as_str()).connect();
     let (client, mut stream) = join!(connecting, service.serve(&environment));
     tokio::spawn(async move {
