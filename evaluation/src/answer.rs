@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{compile::flag::Flag, value::Value};
+use serde::{Deserialize, Serialize};
+
+use crate::{bucket::unit_hash, compile::flag::Flag, context::Context, value::Value};
 
 /// Why the answer is what it is; the words of OpenFeature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,7 +72,8 @@ impl fmt::Display for EvaluationError {
 }
 
 /// Where an evaluation stands in an experiment's sense.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Arm {
     /// In by bucket.
     Treatment,
@@ -83,6 +86,9 @@ pub enum Arm {
 }
 
 impl Arm {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Treatment, Self::Control, Self::Cohort, Self::Outside];
+
     /// As the wire names it: `treatment`, `control`, `cohort`, `outside`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -187,6 +193,12 @@ impl<'a> Evaluation<'a> {
         self.outcome.arm
     }
 
+    /// The hash of the context's unit under the flag's seed, from which its bucket comes; `None` without a unit or a flag.
+    pub fn unit_hash(&self, context: &Context) -> Option<u64> {
+        let flag = self.flag?;
+        context.unit(&flag.unit, |unit| unit_hash(unit.as_bytes(), flag.rollout.seed))
+    }
+
     /// The revision of the ruleset that answered.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -210,5 +222,17 @@ impl fmt::Debug for Evaluation<'_> {
             .field("arm", &self.arm())
             .field("revision", &self.revision)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_read_as_they_are_named() {
+        for arm in Arm::ALL {
+            assert_eq!(serde_json::to_string(&arm).unwrap(), format!("\"{}\"", arm.name()));
+        }
     }
 }

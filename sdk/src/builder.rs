@@ -10,6 +10,7 @@ use crate::{
     disk_cache::DiskCache,
     endpoint::{AddressError, Endpoint},
     key::{KeyError, SdkKey},
+    outcomes::Outcomes,
     problem::Problem,
     shared::Shared,
     status::State,
@@ -104,7 +105,7 @@ impl Builder {
         self
     }
 
-    /// Reports nothing: neither use nor which ruleset runs. Releases then cannot see this client.
+    /// Reports nothing: neither use nor outcomes nor which ruleset runs. Releases then cannot see this client.
     pub fn without_reports(mut self) -> Self {
         self.reports = false;
         self
@@ -138,7 +139,7 @@ impl Builder {
         );
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
 
-        let shared = Arc::new(Shared::new(State::NotReady));
+        let shared = Arc::new(Shared::new(State::NotReady, Outcomes::new(self.reports)));
         let disk = self.disk_cache.map(|directory| Arc::new(DiskCache::new(directory, key.id())));
         let mut stored = None;
         if let Some(disk) = disk.clone() {

@@ -10,6 +10,7 @@ use crate::{
     disk_cache::{list_file, read_ruleset, with_lists},
     fixed,
     for_context::ForContext,
+    outcomes::Outcomes,
     shared::Shared,
     status::{Changes, State, Status},
     task::Life,
@@ -100,7 +101,7 @@ impl Client {
     }
 
     fn unchanging(ruleset: Ruleset) -> Self {
-        let shared = Shared::new(State::Fixed);
+        let shared = Shared::new(State::Fixed, Outcomes::new(false));
         shared.serve(ruleset);
         Self { shared: Arc::new(shared), endpoints: [].into(), life: None }
     }
@@ -155,6 +156,14 @@ impl Client {
     /// What a flag of this type answers and why; a flag of another type is an error, and `default` is served.
     pub fn detail_or<T: FlagValue>(&self, key: &str, context: &Context, default: T) -> Detail<T> {
         self.shared.served().detail_or(key, context, default)
+    }
+
+    /// Something has happened that plans may watch, somewhere where no scope is: `purchase`, `sign_up`.
+    ///
+    /// Who is in which arm follows from the context, so it is credited as if it had happened where the flag was asked for.
+    /// Inside a scope, [`track`](crate::track) does the same without the context; one event is to be told once.
+    pub fn track(&self, context: &Context, name: &str, value: f64) {
+        self.shared.served().track(context, name, value);
     }
 
     /// Whether there is a ruleset, fresh or stale. Until then every answer is the caller's default.

@@ -87,15 +87,15 @@ impl Served {
     /// The answer as it is, whatever its type. Counted.
     pub(crate) fn detail(&self, key: &str, context: &Context) -> Detail<Option<Value>> {
         let answer = self.ruleset.evaluate(key, context);
-        self.tell(&answer, answer.value().cloned())
+        self.tell(&answer, context, answer.value().cloned())
     }
 
     /// The answer as a `T`; of another type, it is an error. Counted.
     pub(crate) fn detail_or<T: FlagValue>(&self, key: &str, context: &Context, default: T) -> Detail<T> {
         let answer = self.ruleset.evaluate(key, context);
         match answer.value().map(T::read) {
-            Some(Some(value)) => self.tell(&answer, value),
-            None => self.tell(&answer, default),
+            Some(Some(value)) => self.tell(&answer, context, value),
+            None => self.tell(&answer, context, default),
             Some(None) => {
                 self.usage.count_error(EvaluationError::TypeMismatch);
                 let error = Some(EvaluationError::TypeMismatch);
@@ -104,11 +104,14 @@ impl Served {
         }
     }
 
-    fn tell<T>(&self, answer: &Evaluation<'_>, value: T) -> Detail<T> {
+    fn tell<T>(&self, answer: &Evaluation<'_>, context: &Context, value: T) -> Detail<T> {
         let detail = self.describe(answer, value);
         match (answer.slot(), detail.error) {
             (_, Some(error)) => self.usage.count_error(error),
-            (Some(slot), None) => self.usage.count(slot),
+            (Some(slot), None) => {
+                self.usage.count(slot);
+                self.remember(slot, answer, context);
+            }
             (None, None) => {}
         }
         detail

@@ -1,48 +1,34 @@
-//! What a client reports: that it is there, which ruleset it runs, and how often each variant was served.
+//! What a client reports: that it is there, which ruleset it runs, how often each variant was served, and the outcomes of
+//! what is watched.
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
-use storyflag_evaluation::{FORMAT, Identity};
-use tokio::time::{sleep, timeout};
+use storyflag_evaluation::FORMAT;
+use tokio::{
+    select,
+    time::{sleep, timeout},
+};
 
 use crate::{
     backoff::Jitter,
     connection::{Ask, Connection, Connector},
     endpoint::Endpoint,
+    message::{ArmCounts, TelemetryMessage},
+    outcomes::Seconds,
     problem::Problem,
     shared::Shared,
-    usage::{Report, Served},
+    usage::Report,
 };
 
 const EVERY: Duration = Duration::from_secs(10);
 /// The first report comes early, so that the service knows its instances, and not at once for all that start together.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
 const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
+/// After a failure that says nothing of when to come back. Outcomes wait for longer than this.
+const PAUSE_WITHIN: Duration = Duration::from_secs(2);
+/// The service takes no larger message; what can be done without is left out of one.
+const LARGEST: usize = 240 * 1024;
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-
-/// The telemetry message, as client and service exchange it. Unknown fields are ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TelemetryMessage {
-    /// The version of the format.
-    #[serde(default)]
-    pub format: u32,
-    /// Names the client: 128 random bits in hex, new in every process.
-    pub instance: String,
-    /// Counts the client's messages; a gap shows that one was lost.
-    pub sequence: u64,
-    /// Language and version of the SDK: `rust/0.1.0`.
-    pub sdk: String,
-    /// The ruleset that the client serves; none if it has none.
-    #[serde(default)]
-    pub applied: Option<Identity>,
-    /// Whether this is the client's last message.
-    #[serde(default)]
-    pub goodbye: bool,
-    /// How often each variant of each flag was served since the last message; what was not is left out.
-    #[serde(default)]
-    pub usage: Served,
-}
 
 /// Sends reports.
 #[derive(Debug)]
@@ -53,7 +39,7 @@ pub(crate) struct Reporter {
     instance: String,
     sequence: u64,
     /// The message that is on its way: a report may be cut short by the client's end.
-    under_way: Option<Report>,
+    under_way: Option<(Report, Seconds)>,
     /// Kept open between reports.
     connection: Option<(usize, Connection)>,
 }
@@ -77,10 +63,15 @@ impl Reporter {
                 Ok(()) => Duration::ZERO,
                 Err(problem) => {
                     tracing::debug!(%problem, "storyflag: a report was not sent");
-                    problem.retry_after().unwrap_or_default().min(LONGEST_PAUSE)
+                    problem.retry_after().unwrap_or_else(|| Jitter::random().of(PAUSE_WITHIN)).min(LONGEST_PAUSE)
                 }
             };
-            sleep(pause.max(EVERY)).await;
+            sleep(pause).await;
+            // Every second while something is watched.
+            select! {
+                () = self.shared.outcomes().second() => {}
+                () = sleep(EVERY.saturating_sub(pause)) => {}
+            }
         }
     }
 
@@ -89,6 +80,7 @@ impl Reporter {
         if !self.shared.condition().has_answer {
             return;
         }
+        self.shared.outcomes().close_second(true);
         if let Ok(Err(problem)) | Err(problem) = timeout(GOODBYE_WITHIN, self.report(true)).await.map_err(|_| Problem::Silent) {
             tracing::debug!(%problem, "storyflag: goodbye was not sent");
         }
@@ -96,8 +88,8 @@ impl Reporter {
 
     async fn report(&mut self, goodbye: bool) -> Result<(), Problem> {
         self.settle();
-        let report = self.shared.usage().report();
-        let message = TelemetryMessage {
+        let (report, seconds) = (self.shared.usage().report(), self.shared.outcomes().take());
+        let mut message = TelemetryMessage {
             format: FORMAT,
             instance: self.instance.clone(),
             sequence: self.sequence.saturating_add(1),
@@ -105,13 +97,21 @@ impl Reporter {
             applied: self.shared.applied(),
             goodbye,
             usage: report.served.clone(),
+            watched: seconds.sum(),
+            dropped_seconds: seconds.dropped,
         };
-        let json = serde_json::to_vec(&message).map_err(|error| Problem::Garbage { what: "a report", why: error.to_string() })?;
-        self.under_way = Some(report);
+        self.under_way = Some((report, seconds));
+        let mut json = encode(&message)?;
+        if json.len() > LARGEST {
+            message.watched.iter_mut().for_each(ArmCounts::leave_out_details);
+            json = encode(&message)?;
+        }
         let sent = self.send(json).await;
         // What certainly was not taken is reported with what comes next.
-        if let Err(Problem::Unreachable(_) | Problem::Status { status: 401 | 403 | 404 | 429 | 503, .. }) = &sent {
-            self.under_way = None;
+        if let Err(Problem::Unreachable(_) | Problem::Status { status: 401 | 403 | 404 | 429 | 503, .. }) = &sent
+            && let Some((_, seconds)) = self.under_way.take()
+        {
+            self.shared.outcomes().put_back(seconds);
         }
         self.settle();
         sent
@@ -120,7 +120,7 @@ impl Reporter {
     /// Where the fate of a message is unknown, it is never sent again: counting twice would be worse than a gap in the
     /// sequence, which shows.
     fn settle(&mut self) {
-        if let Some(report) = self.under_way.take() {
+        if let Some((report, _)) = self.under_way.take() {
             self.sequence = self.sequence.saturating_add(1);
             self.shared.usage().sent(report);
         }
@@ -144,4 +144,8 @@ impl Reporter {
         self.connection = Some((index, connection));
         if status.is_success() { Ok(()) } else { Err(problem) }
     }
+}
+
+fn encode(message: &TelemetryMessage) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(message).map_err(|error| Problem::Garbage { what: "a report", why: error.to_string() })
 }

@@ -3,10 +3,16 @@
 use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
-use storyflag_evaluation::{EvaluationError, Identity, Ruleset, Value};
+use storyflag_evaluation::{Evaluation, EvaluationError, Identity, Ruleset, Value};
 use tokio::sync::watch;
 
-use crate::{Context, problem::Problem, status::State, usage::Usage};
+use crate::{
+    Context,
+    outcomes::{Outcomes, Watched, remember},
+    problem::Problem,
+    status::State,
+    usage::Usage,
+};
 
 /// A ruleset and where its use is counted: all that an evaluation needs, behind one pointer.
 #[derive(Debug)]
@@ -15,6 +21,8 @@ pub(crate) struct Served {
     /// Whether there is a ruleset at all.
     pub(crate) is_ready: bool,
     pub(crate) usage: Arc<Usage>,
+    /// The flags whose outcomes are counted; almost always none.
+    pub(crate) watched: Watched,
 }
 
 /// How things stand, beside what is served.
@@ -45,20 +53,22 @@ pub(crate) struct News {
 pub(crate) struct Shared {
     served: ArcSwap<Served>,
     usage: Arc<Usage>,
+    outcomes: Outcomes,
     news: watch::Sender<News>,
     condition: watch::Sender<Condition>,
 }
 
 impl Shared {
-    /// A client that has nothing to serve yet.
-    pub(crate) fn new(state: State) -> Self {
+    /// A client that has nothing to serve yet, and reports or does not.
+    pub(crate) fn new(state: State, outcomes: Outcomes) -> Self {
         let usage = Arc::new(Usage::new());
-        let nothing = Served { ruleset: Ruleset::empty(), is_ready: false, usage: Arc::clone(&usage) };
+        let nothing = Served { ruleset: Ruleset::empty(), is_ready: false, usage: Arc::clone(&usage), watched: Watched::default() };
         let condition =
             Condition { state, stale_since: None, endpoint: 0, last_error: None, has_answer: false, all_failed: false, missing_lists: 0 };
         Self {
             served: ArcSwap::from_pointee(nothing),
             usage,
+            outcomes,
             news: watch::Sender::new(News::default()),
             condition: watch::Sender::new(condition),
         }
@@ -74,7 +84,8 @@ impl Shared {
     pub(crate) fn serve(&self, ruleset: Ruleset) {
         self.usage.learn(&ruleset);
         let (identity, missing) = (ruleset.identity(), ruleset.missing_lists().count());
-        self.served.store(Arc::new(Served { ruleset, is_ready: true, usage: Arc::clone(&self.usage) }));
+        let watched = self.outcomes.watch(&ruleset);
+        self.served.store(Arc::new(Served { ruleset, is_ready: true, usage: Arc::clone(&self.usage), watched }));
         self.change(|condition| condition.missing_lists = missing);
         self.news.send_modify(|news| news.identity = Some(identity));
     }
@@ -157,6 +168,11 @@ impl Shared {
     pub(crate) fn usage(&self) -> &Usage {
         &self.usage
     }
+
+    /// What is counted for watched flags.
+    pub(crate) fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
 }
 
 impl Served {
@@ -167,6 +183,7 @@ impl Served {
         if let (Some(value), Some(slot)) = (answer.value(), answer.slot()) {
             if let Some(value) = read(value) {
                 self.usage.count(slot);
+                self.remember(slot, &answer, context);
                 return Some(value);
             }
             self.usage.count_error(EvaluationError::TypeMismatch);
@@ -174,6 +191,29 @@ impl Served {
         }
         self.usage.count_error(self.error(answer.error()));
         None
+    }
+
+    /// Remembers the answer in the scope that this code runs in, if its flag is watched.
+    #[inline]
+    pub(crate) fn remember(&self, slot: u32, answer: &Evaluation<'_>, context: &Context) {
+        if !self.watched.is_empty() {
+            self.remember_watched(slot, answer, context);
+        }
+    }
+
+    #[inline(never)]
+    fn remember_watched(&self, slot: u32, answer: &Evaluation<'_>, context: &Context) {
+        remember(|| Some((self.watched.find(slot)?, answer.arm(), answer.unit_hash(context))));
+    }
+
+    /// Counts an event of the context's unit for every watched flag, in the arm that the flag has it in.
+    pub(crate) fn track(&self, context: &Context, name: &str, value: f64) {
+        for watching in self.watched.iter() {
+            let answer = self.ruleset.evaluate(watching.flag(), context);
+            if answer.error().is_none() {
+                watching.track(answer.arm(), answer.unit_hash(context), name, value);
+            }
+        }
     }
 
     /// The error that the caller is told: where there is no ruleset, no flag is missing.

@@ -74,6 +74,7 @@ impl Task {
             wanted: wants,
             found: finds,
         };
+        let (outcomes, news) = (Arc::clone(&self.shared), self.shared.watch_news());
         let mut reporter = Reporter::new(Arc::clone(&self.shared), self.connector.clone(), Arc::clone(&self.endpoints));
         let mut driver = Driver {
             shared: Arc::clone(&self.shared),
@@ -95,6 +96,7 @@ impl Task {
             _ = stopped.changed() => {}
             _ = driving.join_next() => {}
             () = async { lists.run().await; std::future::pending().await } => {}
+            () = outcomes.outcomes().run(news) => {}
             () = async { if self.reports { reporter.run().await }; std::future::pending().await } => {}
             () = writer.run() => {}
         }

@@ -11,7 +11,11 @@ mod endpoints;
 #[path = "../support/environment.rs"]
 mod environment;
 mod evaluation;
+#[cfg(feature = "tower")]
+mod layer_cost;
 mod lists;
+#[cfg(feature = "tower")]
+mod outcomes;
 mod polling;
 mod reports;
 #[path = "../support/service.rs"]

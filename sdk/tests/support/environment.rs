@@ -111,6 +111,12 @@ pub(crate) fn flag(key: &str, percentage: f64) -> String {
     )
 }
 
+/// A boolean flag that is watched since this revision set its rollout.
+pub(crate) fn flag_watched(key: &str, percentage: f64, rollout_revision: u64) -> String {
+    let watch = format!(r#","watch":{{"rollout_revision":{rollout_revision},"limits_ms":[200,1000]}}}}"#);
+    flag(key, percentage).strip_suffix('}').unwrap().to_owned() + &watch
+}
+
 /// A flag that is on for one cohort alone.
 pub(crate) fn flag_for_cohort(key: &str, cohort: &str) -> String {
     flag(key, 0.0).replace(r#""cohorts":[]"#, &format!(r#""cohorts":["{cohort}"]"#))

@@ -1,0 +1,233 @@
+//! What belongs to one piece of work, such as a request: the watched flags that it asked for, and how it ended.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use storyflag_evaluation::Arm;
+use tokio::time::Instant;
+
+use super::{
+    Outcome,
+    current::{self, Entered, InScope},
+    watching::{Ended, Watching},
+};
+
+/// What one scope remembers at most of each kind: evaluations, and events.
+const MOST: usize = 64;
+
+/// One piece of work whose outcome counts for the watched flags that it asks for: a request, a job, a message.
+///
+/// With the `tower` feature, [`OutcomeLayer`](crate::OutcomeLayer) opens and finishes one for every request. Other code
+/// does it by hand:
+///
+/// ```
+/// use storyflag::{Client, Context, Outcome, Scope};
+///
+/// # let flags = Client::fixed([("US-125-invoices", true)]);
+/// # fn send_invoice(_new: bool) -> Result<(), std::io::Error> { Ok(()) }
+/// let scope = Scope::open();
+/// let sent = scope.enter(|| send_invoice(flags.is_on("US-125-invoices", &Context::new("account-7"))));
+/// scope.finish(if sent.is_ok() { Outcome::Success } else { Outcome::Error });
+/// ```
+///
+/// Its clones are one scope. The first end counts; when the last clone is dropped without one, the work was
+/// [`Outcome::Cancelled`], or an [`Outcome::Error`] if a panic dropped it. At most 64 evaluations are remembered.
+#[derive(Clone)]
+pub struct Scope {
+    work: Arc<Work>,
+}
+
+/// What all clones share.
+struct Work {
+    opened: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Most ask for one watched flag and one unit: the first needs no allocation.
+    first: Option<Asked>,
+    more: Vec<Asked>,
+    /// Told by the application before the end.
+    events: Vec<(Cow<'static, str>, f64)>,
+    is_finished: bool,
+}
+
+/// A watched flag that was asked for, for one unit.
+struct Asked {
+    watching: Arc<Watching>,
+    arm: Arm,
+    unit: Option<u64>,
+}
+
+impl Scope {
+    /// Opens a scope: latency counts from now on.
+    pub fn open() -> Self {
+        Self { work: Arc::new(Work { opened: Instant::now(), state: Mutex::default() }) }
+    }
+
+    /// The scope that this code runs in, to carry it to where it would not go by itself: a spawned task or a thread.
+    ///
+    /// ```
+    /// # async fn work() {}
+    /// # async fn handler() {
+    /// match storyflag::Scope::current() {
+    ///     Some(scope) => drop(tokio::spawn(scope.run(work()))),
+    ///     None => drop(tokio::spawn(work())),
+    /// }
+    /// # }
+    /// ```
+    pub fn current() -> Option<Self> {
+        current::scope()
+    }
+
+    /// Runs `work` in this scope. A scope inside another takes its place until it is left.
+    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _entered = Entered::new(self);
+        work()
+    }
+
+    /// Runs a future in this scope, on whatever threads it is polled.
+    pub fn run<F: Future>(&self, future: F) -> InScope<F> {
+        InScope::new(future, self.clone())
+    }
+
+    /// The work has ended; it took the time since the scope was opened.
+    pub fn finish(&self, outcome: Outcome) {
+        self.work.state().finish(outcome, || self.work.opened.elapsed());
+    }
+
+    /// The work has ended and took so long. Only the first end counts; what is asked for afterwards does not, and events
+    /// still do.
+    pub fn finish_after(&self, outcome: Outcome, latency: Duration) {
+        self.work.state().finish(outcome, || latency);
+    }
+
+    /// The same as [`Scope::finish`], without a lock where there is no other clone.
+    #[cfg(feature = "tower")]
+    pub(super) fn finish_last(&mut self, outcome: Outcome) {
+        match Arc::get_mut(&mut self.work) {
+            Some(work) => work.finish(outcome),
+            None => self.finish(outcome),
+        }
+    }
+
+    /// Something has happened in this scope that plans may watch: `purchase`, `sign_up`.
+    ///
+    /// It is counted for every watched flag that the scope asks for, whether before or after.
+    pub fn track(&self, name: impl Into<Cow<'static, str>>, value: f64) {
+        let mut state = self.work.state();
+        let (name, value) = (name.into(), finite(value));
+        if state.is_finished {
+            state.credit_events(&[(name, value)]);
+        } else if state.events.len() < MOST {
+            state.events.push((name, value));
+        }
+    }
+
+    /// Remembers that a watched flag was asked for.
+    pub(super) fn remember(&self, watching: &Arc<Watching>, arm: Arm, unit: Option<u64>) {
+        let mut state = self.work.state();
+        let is_known = |asked: &Asked| Arc::ptr_eq(&asked.watching, watching) && asked.arm == arm && asked.unit == unit;
+        if state.is_finished || state.asked().any(is_known) {
+            return;
+        }
+        let asked = Asked { watching: Arc::clone(watching), arm, unit };
+        if state.first.is_none() {
+            state.first = Some(asked);
+        } else if state.more.len() < MOST.saturating_sub(1) {
+            state.more.push(asked);
+        } else {
+            watching.credit_overflow(arm, unit);
+        }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.work.state();
+        formatter.debug_struct("Scope").field("asked", &state.asked().count()).field("is_finished", &state.is_finished).finish()
+    }
+}
+
+impl Work {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody else has it: there is nothing to lock.
+    fn finish(&mut self, outcome: Outcome) {
+        let opened = self.opened;
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).finish(outcome, || opened.elapsed());
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.finish(if thread::panicking() { Outcome::Error } else { Outcome::Cancelled });
+    }
+}
+
+impl State {
+    /// Credits the end, if it is the first. The clock is read only where somebody wants to know.
+    fn finish(&mut self, outcome: Outcome, latency: impl FnOnce() -> Duration) {
+        if std::mem::replace(&mut self.is_finished, true) || self.first.is_none() {
+            return;
+        }
+        self.credit(Ended { outcome, latency: latency() });
+        let events = std::mem::take(&mut self.events);
+        self.credit_events(&events);
+    }
+
+    fn asked(&self) -> impl Iterator<Item = &Asked> {
+        self.first.iter().chain(&self.more)
+    }
+
+    /// What was asked for of each flag: the first, and whether all the others agree with it.
+    fn flags(&self) -> impl Iterator<Item = (&Asked, bool)> {
+        let firsts = self.asked().enumerate().filter(|(index, asked)| !self.asked().take(*index).any(|earlier| earlier.is_of(asked)));
+        firsts.map(|(_, first)| {
+            let agrees = |asked: &Asked| !first.is_of(asked) || Arc::ptr_eq(&first.watching, &asked.watching) && first.arm == asked.arm;
+            (first, self.asked().all(agrees))
+        })
+    }
+
+    fn credit(&self, ended: Ended) {
+        for (first, is_pure) in self.flags() {
+            if is_pure {
+                let units = self.asked().filter(|asked| first.is_of(asked)).map(|asked| asked.unit);
+                first.watching.credit(first.arm, units, ended);
+            } else {
+                first.watching.credit_mixed(first.arm, first.unit);
+            }
+        }
+    }
+
+    /// An event counts once for each flag; where a flag was asked for several units, it is the first one's.
+    fn credit_events(&self, events: &[(Cow<'static, str>, f64)]) {
+        for (first, _) in self.flags().filter(|(_, is_pure)| *is_pure) {
+            for (name, value) in events {
+                first.watching.credit_event(first.arm, first.unit, name, *value);
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// Whether both are of one client's flag, whichever revision its rollout had.
+    fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.watching, &other.watching)
+            || self.watching.owner == other.watching.owner && self.watching.flag == other.watching.flag
+    }
+}
+
+/// A value that JSON has; events are counted whatever their value.
+pub(super) fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { 0.0 }
+}
