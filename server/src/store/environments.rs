@@ -243,8 +243,8 @@ impl Tx {
     /// # Errors
     /// The same.
     pub async fn lock_and_advance_for_kill(&mut self, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {
-        // Less than any difference between the clocks of nodes.
-        self.lock_and_advance_after(-RAISED_EVERY_MS, id, now).await
+        // Less than any difference between clocks.
+        self.lock_and_advance_after(i64::MIN, id, now).await
     }
 
     async fn lock_and_advance_after(&mut self, since_raised_ms: i64, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {
