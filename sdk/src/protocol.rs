@@ -155,6 +155,7 @@ impl Protocol {
     fn ruleset(&mut self, applied: Option<&Ruleset>, id: Option<&str>, data: &[u8], now: Duration) -> Result<Action, Problem> {
         let identity = identity(id)?;
         if applied.is_some_and(|applied| identity.pair() < applied.identity().pair()) {
+            self.confirmed = false;
             return Ok(Action::Kept(Problem::LowerPair(identity)));
         }
         let body: RulesetBody<'_> = read("a ruleset", data)?;

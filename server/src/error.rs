@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 
 use crate::store::StoreError;
 
-/// An answer that lists more faults than this helps nobody.
-const MOST_FAULTS: usize = 100;
+/// An answer that lists more faults than this helps nobody, and looking for more is work without bound.
+pub const MOST_FAULTS: usize = 100;
 
 /// What went wrong. The variants are the statuses that the API answers.
 #[derive(Debug, Clone)]
@@ -143,12 +143,12 @@ impl Error {
             | Self::MediaType(detail) => detail.clone(),
             Self::Unauthorized => "a valid credential is needed: authorization: Bearer <token or SDK key>".to_owned(),
             Self::MethodNotAllowed => "this path does not know this method; the header \"allow\" names those it knows".to_owned(),
-            Self::Timeout => "the request took too long".to_owned(),
+            Self::Timeout => "the request took too long; if it was a write, it may have been made: read before you try again".to_owned(),
             Self::StaleVersion { given, present } => format!("If-Match says {given}, but {present} stands: read it again"),
             Self::Invalid(faults) => match faults.as_slice() {
                 [fault] if fault.pointer.is_empty() => format!("the body {}", fault.detail),
                 [fault] => format!("{}: {}", fault.pointer, fault.detail),
-                faults if faults.len() > MOST_FAULTS => format!("{} faults; the first {MOST_FAULTS} are listed", faults.len()),
+                faults if faults.len() > MOST_FAULTS => format!("more than {MOST_FAULTS} faults; the first are listed"),
                 faults => format!("{} faults", faults.len()),
             },
             Self::InvalidDocument(faults) => match faults.as_slice() {
@@ -200,6 +200,7 @@ impl From<StoreError> for Error {
                 tracing::warn!(%cause, "the database is away");
                 Self::Unavailable { retry_after: 2 }
             }
+            StoreError::Nul(_) => Self::NotFound("a NUL character (%00) is in no name".to_owned()),
             StoreError::Taken(cause) => {
                 tracing::info!(%cause, "a key was taken meanwhile");
                 Self::Conflict("somebody else made it at this moment: read it again".to_owned(), None)

@@ -135,7 +135,8 @@ pub async fn observe(State(metrics): State<HttpMetrics>, mut request: Request, n
     metrics.count(&method, route, status, elapsed.as_secs_f64());
     let duration_ms = elapsed.as_millis();
     span.in_scope(|| {
-        if status >= 500 {
+        // Who is told to come back is counted elsewhere: thousands come at once, and then the log is needed for other things.
+        if status >= 500 && status != 503 {
             tracing::warn!(status, %duration_ms, "answered");
         } else {
             tracing::debug!(status, %duration_ms, "answered");

@@ -239,6 +239,20 @@ async fn a_key_that_is_none(backend: Backend) {
             assert!(answer.contains(wanted) && answer.contains(pointer), "{folder}/{key}: {answer}");
         }
     }
+    for nothing in [
+        "/flags/%00",
+        "/environments/%00",
+        "/environments/staging/flags/%00",
+        "/environments/staging/flags/%00/history",
+        "/environments/staging/cohorts/%00",
+    ] {
+        admin.get(&format!("/api/v1/projects/default{nothing}")).await.refused(404, &[], "");
+    }
+    for list in ["flags?query=%00", "flags?after=%00", "environments/staging/flags?after=%00"] {
+        admin.get(&format!("/api/v1/projects/default/{list}")).await.refused(400, &[], "NUL");
+    }
+    let killed = admin.post("/api/v1/projects/default/environments/staging/flags/US-1/kill?reason=a%00b", &json!({})).await;
+    killed.refused(404, &[], "no flag");
     let (status, answer) = put_raw(&house, admin.token(), "/api/v1/projects/default/flags/%FF").await;
     assert!(status == 400 && answer.contains("not UTF-8"), "{answer}");
     let variants = json!({"variants": {"a/b": 1, "ok": 2}, "off": "ok", "serve": "a/b"});

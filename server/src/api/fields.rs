@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use storyflag_evaluation::{Fault, Percentage, PercentageError};
 
+use crate::error::MOST_FAULTS;
+
 /// The longest text of a name, description, reason or unit, in bytes.
 const LONGEST_TEXT: usize = 1024;
 
@@ -72,7 +74,7 @@ impl<'a> Fields<'a> {
 
     /// Nothing else is known here: every other field is a fault.
     pub fn end(mut self) {
-        let names: Vec<&str> = self.rest().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<&str> = self.rest().into_iter().map(|(name, _)| name).take(MOST_FAULTS.saturating_add(1)).collect();
         let known = self.known.join(", ");
         for name in names {
             self.fault(name, format!("is not known here; known are {known}"));
@@ -83,6 +85,12 @@ impl<'a> Fields<'a> {
 /// A segment of a JSON pointer (RFC 6901).
 pub fn escaped(segment: &str) -> String {
     segment.replace('~', "~0").replace('/', "~1")
+}
+
+/// A collection and one more.
+fn with<C: Extend<T>, T>((mut all, one): (C, T)) -> C {
+    all.extend([one]);
+    all
 }
 
 /// What a value is, in words, and short.
@@ -180,9 +188,16 @@ impl<T: FromJson> FromJson for Vec<T> {
             wrong_type(value, at, "a list", faults);
             return None;
         };
-        let read: Vec<Option<T>> =
-            values.iter().enumerate().map(|(index, value)| T::from_json(value, &format!("{at}/{index}"), faults)).collect();
-        read.into_iter().collect()
+        let mut read = Some(Vec::with_capacity(values.len()));
+        for (index, value) in values.iter().enumerate() {
+            // Where something is wrong, the rest is looked through for what else is, up to what an answer lists.
+            if faults.len() > MOST_FAULTS {
+                return None;
+            }
+            let one = T::from_json(value, &format!("{at}/{index}"), faults);
+            read = read.zip(one).map(with);
+        }
+        read
     }
 }
 
@@ -192,15 +207,16 @@ impl<T: FromJson> FromJson for BTreeMap<String, T> {
             wrong_type(value, at, "an object", faults);
             return None;
         };
-        let read: Vec<Option<(String, T)>> = map
-            .iter()
-            .map(|(name, value)| {
-                let at = format!("{at}/{}", escaped(name));
-                String::from_json(&Value::String(name.clone()), &at, faults)?;
-                Some((name.clone(), T::from_json(value, &at, faults)?))
-            })
-            .collect();
-        read.into_iter().collect()
+        let mut read = Some(Self::new());
+        for (name, value) in map {
+            if faults.len() > MOST_FAULTS {
+                return None;
+            }
+            let at = format!("{at}/{}", escaped(name));
+            let (name, one) = (String::from_json(&Value::String(name.clone()), &at, faults), T::from_json(value, &at, faults));
+            read = read.zip(name.zip(one)).map(with);
+        }
+        read
     }
 }
 

@@ -29,7 +29,8 @@ pub async fn kill_flag(
         Err(error) => (WriteFields::default(), Some(format!("killed all the same, but the body was not understood: {error}"))),
     };
     // A kill is not refused for how it is wrapped: no condition, and of a reason as much as fits.
-    let reason = body.reason.or(params.reason).map(|reason| reason.chars().take(LONGEST_REASON).collect());
+    let reason =
+        body.reason.or(params.reason).map(|reason| reason.chars().filter(|letter| !letter.is_control()).take(LONGEST_REASON).collect());
     let ask = WriteParams { reason: None, ..params }.ask(caller, WriteFields { reason, ..body }, &HeaderMap::new())?;
     let place = app.place(&ask.caller, &at.project, &at.environment).await?;
     let mut done = app.kill(&ask, &place, &at.flag).await?;

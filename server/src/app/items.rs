@@ -40,8 +40,12 @@ pub(super) fn not_understood(why: &str) -> Error {
 
 /// A flag to look at, or to kill. The envelope is understood by every version, so this fails for no flag of any version.
 pub(super) fn understand(text: &str) -> Result<Understood, Error> {
-    let why = match serde_json::from_str(text) {
-        Ok(item) => return Ok(Understood { item, unsupported: None }),
+    let why = match serde_json::from_str::<FlagItem>(text) {
+        Ok(item) => {
+            let (all, mine) = (serde_json::from_str(text).map_err(Error::internal)?, serde_json::to_value(&item).map_err(Error::internal)?);
+            let unsupported = unknown_field(&all, &mine).map(|field| format!("it has a field {field:?}"));
+            return Ok(Understood { item, unsupported });
+        }
         Err(why) => why.to_string(),
     };
     let mut fields: Map<String, Value> = serde_json::from_str(text).map_err(Error::internal)?;
@@ -61,6 +65,27 @@ pub(super) fn understand(text: &str) -> Result<Understood, Error> {
         watch: readable(&mut fields, "watch"),
     };
     Ok(Understood { item, unsupported: Some(why) })
+}
+
+/// The first field that says something in one JSON and is not in the other: to write the other would lose it.
+fn unknown_field(all: &Value, mine: &Value) -> Option<String> {
+    match (all, mine) {
+        (Value::Object(all), Value::Object(mine)) => all.iter().find_map(|(name, value)| match mine.get(name) {
+            Some(known) => unknown_field(value, known),
+            None => says_something(value).then(|| name.clone()),
+        }),
+        (Value::Array(all), Value::Array(mine)) => all.iter().zip(mine).find_map(|(value, known)| unknown_field(value, known)),
+        _ => None,
+    }
+}
+
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(values) => !values.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    }
 }
 
 fn needed<T: DeserializeOwned>(fields: &mut Map<String, Value>, name: &str) -> Result<T, Error> {
@@ -147,6 +172,19 @@ mod tests {
         assert_eq!(killed, LATER.replacen("false", "true", 1));
         assert_eq!(with_killed(&killed, false).unwrap(), LATER);
         assert!(with_killed(r#"{"key":"a"}"#, true).is_err());
+    }
+
+    #[test]
+    fn a_field_that_would_be_lost_is_not_understood() {
+        let known = r#"{"key":"a","killed":false,"off":"off","variants":{"off":{"size":1},"on":{"size":2}},"enabled":true,"seed":"a","unit":"targetingKey","prerequisites":[],"rollout":{"cohorts":[],"millionths":0,"serve":"on"}}"#;
+        assert!(understand(known).unwrap().unsupported.is_none());
+        for (field, later) in [
+            ("mood", known.replacen("\"enabled\"", "\"mood\":1,\"enabled\"", 1)),
+            ("pace", known.replacen("\"millionths\"", "\"pace\":\"slow\",\"millionths\"", 1)),
+        ] {
+            assert_eq!(understand(&later).unwrap().unsupported, Some(format!("it has a field {field:?}")));
+        }
+        assert!(understand(&known.replacen("\"enabled\"", "\"mood\":null,\"enabled\"", 1)).unwrap().unsupported.is_none());
     }
 
     #[test]

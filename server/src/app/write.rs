@@ -26,6 +26,8 @@ pub(super) struct Write<'a> {
     pub(super) now: i64,
     locked: Vec<Locked>,
     audits: Vec<Audit>,
+    /// Whether it is a kill.
+    ahead: bool,
 }
 
 /// An environment that the write has locked, at its next revision.
@@ -53,16 +55,19 @@ impl<'a> Write<'a> {
 
     /// The same ahead of every write that waits for its turn: for a kill.
     pub(super) async fn begin_ahead(app: &'a App, ask: &'a Ask) -> Result<Self, Error> {
-        Ok(Self::with(app, ask, app.store.begin_ahead().await?))
+        Ok(Self { ahead: true, ..Self::with(app, ask, app.store.begin_ahead().await?) })
     }
 
     fn with(app: &'a App, ask: &'a Ask, tx: Tx) -> Self {
-        Self { app, ask, tx, now: now_ms(), locked: Vec::new(), audits: Vec::new() }
+        Self { app, ask, tx, now: now_ms(), locked: Vec::new(), audits: Vec::new(), ahead: false }
     }
 
     /// Locks an environment and takes its next revision. Several are locked in id order.
     pub(super) async fn lock(&mut self, environment: i64) -> Result<EnvironmentRow, Error> {
-        let row = self.tx.lock_and_advance(environment, self.now).await?;
+        let row = match self.ahead {
+            true => self.tx.lock_and_advance_for_kill(environment, self.now).await?,
+            false => self.tx.lock_and_advance(environment, self.now).await?,
+        };
         let row = row.ok_or_else(|| Error::NotFound("the environment is gone".to_owned()))?;
         let identity = row.identity();
         let (flags, item_bytes) = (row.flags, row.item_bytes);

@@ -129,10 +129,20 @@ impl Follower {
 async fn follow(shared: &Arc<Shared>, head: Head, before: Option<Identity>, witnesses: Vec<Identity>) -> Result<(), StoreError> {
     let identity = head.identity();
     if !head.regressed && witnesses.iter().any(|witness| contradicts(*witness, identity)) {
-        let marked = shared.store.mark_regressed(head.id, identity).await?;
-        if marked {
-            shared.metrics.regressed.inc();
-            tracing::warn!(environment = head.id, %identity, "the database went back: the next write begins a new incarnation");
+        match shared.store.mark_regressed(head.id, identity).await {
+            Ok(true) => {
+                shared.metrics.regressed.inc();
+                tracing::warn!(environment = head.id, %identity, "the database went back: the next write begins a new incarnation");
+            }
+            Ok(false) => {}
+            // News does not wait for that, and who saw it is heard again.
+            Err(error) => {
+                tracing::warn!(environment = head.id, %error, "the database went back, which could not be marked yet");
+                witnesses
+                    .into_iter()
+                    .filter(|witness| contradicts(*witness, identity))
+                    .for_each(|witness| shared.claims.hold(head.id, witness));
+            }
         }
     }
     let environment = shared.environments.load().get(&head.id).cloned();

@@ -17,7 +17,8 @@ const INSERT: &str = "insert into cohorts (environment, key, description, versio
      values ($1, $2, $3, 1, 0, 0, $4, null, $5) returning id";
 const UPDATE: &str = "update cohorts set description = $2, item = $3, members = $4, generation = $5, deleted_at = $6, updated_at = $7, version = version + 1 \
      where id = $1 returning version";
-const PUT_LIST: &str = "insert into cohort_lists (environment, digest, cohort, bytes, created_at) values ($1, $2, $3, $4, $5) on conflict (environment, digest) do nothing";
+/// A list that is there already is new again: a sweep that would take it waits for this write, and then leaves it.
+const PUT_LIST: &str = "insert into cohort_lists (environment, digest, cohort, bytes, created_at) values ($1, $2, $3, $4, $5) on conflict (environment, digest) do update set created_at = excluded.created_at";
 const GET_LIST: &str = "select bytes from cohort_lists where environment = $1 and digest = $2";
 /// Two cohorts with empty lists share a digest, so every cohort's item is asked.
 const PRUNE_LISTS: &str = "delete from cohort_lists where environment = $1 and created_at < $2 and not exists \

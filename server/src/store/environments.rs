@@ -5,6 +5,10 @@ use storyflag_evaluation::Identity;
 
 use super::{Store, StoreError, Tx, bits, from_bits, with_db, with_tx};
 
+/// A client may lie about what it runs, and each new incarnation makes every application load everything: so at most once in
+/// ten minutes.
+const RAISED_EVERY_MS: i64 = 600_000;
+
 macro_rules! columns {
     () => {
         "id, project, key, name, protected, revision, incarnation, regressed, digest, flags, item_bytes, changed_at, settings, options, version"
@@ -18,13 +22,13 @@ const HEADS: &str = "select id, revision, incarnation, digest, settings, regress
 const HEAD: &str = "select id, revision, incarnation, digest, settings, regressed from environments where id = $1";
 const INSERT: &str = "insert into environments (project, key, name, protected, revision, incarnation, raised_at, regressed, digest, flags, item_bytes, \
      changed_at, settings, options, version) values ($1, $2, $3, $4, 0, $5, 0, false, 0, 0, 0, $5, 0, $6, 1) returning id";
-/// A regressed environment takes a new incarnation with its next write, at most once in ten minutes.
+/// A regressed environment takes a new incarnation with its next write, `$3` after the last one at the earliest.
 const LOCK_AND_ADVANCE: &str = concat!(
     "update environments set revision = revision + 1, \
      changed_at = case when $2 > changed_at then $2 else changed_at end, \
-     incarnation = case when regressed and $2 - raised_at >= 600000 then case when $2 > incarnation then $2 else incarnation + 1 end else incarnation end, \
-     raised_at = case when regressed and $2 - raised_at >= 600000 then $2 else raised_at end, \
-     regressed = case when regressed and $2 - raised_at >= 600000 then false else regressed end \
+     incarnation = case when regressed and $2 - raised_at >= $3 then case when $2 > incarnation then $2 else incarnation + 1 end else incarnation end, \
+     raised_at = case when regressed and $2 - raised_at >= $3 then $2 else raised_at end, \
+     regressed = case when regressed and $2 - raised_at >= $3 then false else regressed end \
      where id = $1 returning ",
     columns!()
 );
@@ -230,7 +234,21 @@ impl Tx {
     /// # Errors
     /// The database away.
     pub async fn lock_and_advance(&mut self, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {
-        with_tx!(self, |db| sqlx::query_as(LOCK_AND_ADVANCE).bind(id).bind(now).fetch_optional(db).await)
+        self.lock_and_advance_after(RAISED_EVERY_MS, id, now).await
+    }
+
+    /// The same for a kill, which must reach applications that hold more than a database that went back: a regressed
+    /// environment takes a new incarnation with it, however recent the last one is.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn lock_and_advance_for_kill(&mut self, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {
+        // Less than any difference between clocks.
+        self.lock_and_advance_after(i64::MIN, id, now).await
+    }
+
+    async fn lock_and_advance_after(&mut self, since_raised_ms: i64, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {
+        with_tx!(self, |db| sqlx::query_as(LOCK_AND_ADVANCE).bind(id).bind(now).bind(since_raised_ms).fetch_optional(db).await)
     }
 
     /// The digest and sizes of what the environment now serves.

@@ -13,6 +13,9 @@ pub enum StoreError {
     /// A unique key is taken: somebody else was faster. On Postgres the transaction is spoilt: begin another one.
     #[error("taken: {0}")]
     Taken(#[source] sqlx::Error),
+    /// Postgres has no NUL in texts, so nothing there is called so.
+    #[error("a text with a NUL: {0}")]
+    Nul(#[source] sqlx::Error),
     /// Anything else is a fault of this program.
     #[error(transparent)]
     Other(sqlx::Error),
@@ -29,6 +32,7 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Database(database) if database.is_unique_violation() => Self::Taken(error),
             sqlx::Error::Database(database) if backend::is_away(database.as_ref()) => Self::Unavailable(error),
+            sqlx::Error::Database(database) if database.code().is_some_and(|code| code == "22021") => Self::Nul(error),
             sqlx::Error::Io(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
@@ -47,7 +51,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
             // The connection was lost before or during it: no fault of the schema.
             sqlx::migrate::MigrateError::Execute(cause) => match Self::from(cause) {
                 Self::Unavailable(cause) => Self::Unavailable(cause),
-                Self::Taken(cause) | Self::Other(cause) => Self::Migration(sqlx::migrate::MigrateError::Execute(cause)),
+                Self::Taken(cause) | Self::Nul(cause) | Self::Other(cause) => Self::Migration(sqlx::migrate::MigrateError::Execute(cause)),
                 other => other,
             },
             other => Self::Migration(other),

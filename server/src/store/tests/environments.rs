@@ -103,6 +103,16 @@ async fn a_regressed_environment_takes_a_new_incarnation(database: Database) {
     assert_eq!((row.incarnation, row.revision, row.regressed), (NOW + 1000, 2, true));
     let row = database.write(environment, NOW + 601_000, "flag", "a", Some("3")).await;
     assert_eq!((row.incarnation, row.revision, row.regressed), (NOW + 601_000, 3, false));
+
+    // A kill does not wait, whatever the clocks say.
+    for now in [NOW + 601_001, NOW - 5_000] {
+        let head = database.store.heads().await.unwrap()[0];
+        assert!(database.store.mark_regressed(environment, head.identity()).await.unwrap());
+        let mut tx = database.store.begin_ahead().await.unwrap();
+        let row = tx.lock_and_advance_for_kill(environment, now).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        assert!(row.identity().incarnation > head.identity().incarnation && !row.regressed, "{row:?}");
+    }
 }
 
 async fn a_mark_needs_the_head_that_was_seen(database: Database) {
