@@ -52,7 +52,7 @@ struct Document<'a> {
     text: &'a str,
     lines: Lines,
     /// Titles of the open headings, with their levels, plain: lower case, words only.
-    path: Vec<(u8, String)>,
+    path: Headings,
     outline: Outline,
     /// Group, gate, first place and items.
     checklists: Vec<(String, &'static str, Place, Vec<Node>)>,
@@ -67,8 +67,11 @@ struct Document<'a> {
     group: String,
     settings: Option<Node>,
     /// The section and the bytes of what was kept last.
-    last_kept: Option<(Vec<(u8, String)>, Range<usize>)>,
+    last_kept: Option<(Headings, Range<usize>)>,
 }
+
+/// Titles of headings, with their levels.
+type Headings = Vec<(u8, String)>;
 
 /// A part of the source on one line.
 #[derive(Clone, Copy)]
