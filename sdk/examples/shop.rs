@@ -6,7 +6,8 @@
 //! curl 'http://localhost:3000/checkout?user=user-42&country=DE'
 //! ```
 //!
-//! Raise the percentage while it runs, and the same curl answers otherwise a moment later.
+//! Raise the percentage while it runs, and the same curl answers otherwise a moment later. While a release watches the flag,
+//! the layer tells the service how these requests went, and the purchases that were made in them.
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
 
@@ -16,7 +17,7 @@ use axum::{
     routing::get,
 };
 use serde::Deserialize;
-use storyflag::{Client, Context, State as Connection};
+use storyflag::{Client, Context, OutcomeLayer, State as Connection, track};
 use tokio::net::TcpListener;
 
 const CHECKOUT: &str = "US-123-checkout";
@@ -39,6 +40,8 @@ impl Customer {
 
 async fn checkout(State(flags): State<Client>, Query(customer): Query<Customer>) -> &'static str {
     let customer = flags.for_context(customer.context());
+    // Told for both arms: an event says something only where there is another to compare it with.
+    track("purchase", 74.5);
     if customer.is_on(CHECKOUT) { "The new checkout: one page, one click.\n" } else { "The checkout that you know: four pages.\n" }
 }
 
@@ -88,6 +91,7 @@ async fn run(address: &str, sdk_key: String, port: u16) -> Result<(), Box<dyn Er
     tokio::spawn(async move { tell_problems(&watched, told).await });
 
     let shop = Router::new().route("/checkout", get(checkout)).route("/why", get(why)).route("/health", get(health));
+    let shop = shop.layer(OutcomeLayer::new());
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("open at http://127.0.0.1:{port}/checkout?user=user-42 (why: /why?user=user-42, how: /health); close with Ctrl-C");
     let closing = async { tokio::signal::ctrl_c().await.unwrap_or(()) };

@@ -44,6 +44,39 @@
 //! What was good once never expires: staleness is told by [`Client::status`] and never changes an answer.
 //! `is_on` is `false` when unsure, and every other getter takes the default to answer with.
 //!
+//! # Outcomes report themselves
+//!
+//! While a release watches a flag, the service wants to know how requests went for those who got the new code and for
+//! those who did not. The application says it once, with a layer around its service:
+//!
+#![cfg_attr(feature = "tower", doc = "```")]
+#![cfg_attr(not(feature = "tower"), doc = "```ignore")]
+//! use axum::{Router, extract::{Path, State}, routing::post};
+//! use storyflag::{Client, Context, OutcomeLayer, track};
+//!
+//! async fn checkout(State(flags): State<Client>, Path(user): Path<String>) -> &'static str {
+//!     if flags.is_on("US-123-checkout", &Context::new(user)) {
+//!         track("purchase", 74.5);
+//!         return "one page, one click";
+//!     }
+//!     "four pages"
+//! }
+//!
+//! fn shop(flags: Client) -> Router {
+//!     Router::new().route("/checkout/{user}", post(checkout)).layer(OutcomeLayer::new()).with_state(flags)
+//! }
+//! ```
+//!
+//! Every request is a [`Scope`] that remembers which watched flags were asked for in it, in which [`Arm`] and for whom.
+//! When the head of its answer leaves, [`Outcome`] and latency are credited to the arm: 4xx is the caller's failure; 5xx,
+//! a time-out and a panic are errors; who hung up is cancelled and in no rate. A request that saw two arms of one flag
+//! counts for neither. [`OutcomeLayer::classify`] judges otherwise, [`Scope::open`] serves code without HTTP,
+//! [`Scope::current`] and [`Scope::run`] carry it into spawned tasks, and [`Client::track`] tells of what happens elsewhere.
+//!
+//! What was counted is told once a second, zeros included, and only while something is watched. Nothing that names a user
+//! is told: of units that failed, up to eight hashes. Ten seconds wait for a service that is away; what is older is dropped,
+//! and how much was is told.
+//!
 //! # In tests
 //!
 //! [`Client::fixed`] gives everybody what the test says, [`Client::from_file`] what stands in a file:
@@ -57,6 +90,7 @@
 //!
 //! # Features
 //!
+//! - `tower` (default): [`OutcomeLayer`], for two small crates of traits.
 //! - `tls` (default): `https://` addresses by rustls, for the Mozilla roots and [`Builder::root_certificates`].
 //!
 //! A client needs a tokio runtime with I/O and time enabled for [`Builder::connect`] and the task that it starts; asking
