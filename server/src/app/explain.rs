@@ -66,7 +66,7 @@ impl App {
         let ruleset = self.ruleset_at(place, question).await?;
         // In the past there may have been no such flag, and that is the answer; a key that never was is a mistyped one.
         if ruleset.flag(flag).is_none() && (question.at.is_none() || self.store.find_flag(place.project.id, flag).await?.is_none()) {
-            return Err(Error::no_such("flag", flag));
+            return Err(self.or_near(Error::no_such("flag", flag), place, flag).await);
         }
         let answer = ruleset.evaluate(flag, &question.context);
         let answers = vec![explanation(flag, &answer, &ruleset, &question.context)];
