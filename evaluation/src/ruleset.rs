@@ -362,6 +362,12 @@ impl<'a> FlagView<'a> {
         self.flag.killed
     }
 
+    /// Whether it is served only where another flag serves this variant, among others perhaps.
+    pub fn needs(&self, flag: &str, variant: &str) -> bool {
+        let prerequisites = self.flag.targeting.iter().flat_map(|targeting| &targeting.prerequisites);
+        prerequisites.into_iter().any(|one| *one.flag == *flag && one.variants.iter().any(|known| **known == *variant))
+    }
+
     /// What SDKs measure while a release watches the flag.
     pub fn watch(&self) -> Option<&'a Watch> {
         self.flag.watch.as_deref()

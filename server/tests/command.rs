@@ -134,6 +134,9 @@ fn the_main_job_is_done_by_what_is_typed() {
 
     let killed = service.run("kill US-123-checkout -e staging");
     assert!(killed.out.starts_with("US-123-checkout in staging is killed: everybody gets off  (revision "), "{}", killed.out);
+    assert!(service.ok("kill US-123-checkout -e staging").contains("was killed already: everybody gets off"));
+    assert!(service.refused(1, "kill us-123-chekout -e staging").contains("did you mean \"US-123-checkout\"?"));
+    assert!(service.refused(1, "flags show US-123-checkut").contains("did you mean \"US-123-checkout\"?"));
     assert!(killed.err.contains("storyflag revive US-123-checkout -e staging"), "{}", killed.err);
     assert!(service.ok("explain US-123-checkout user-42 -e staging").contains("because the flag is killed"));
     assert!(service.ok("rollout US-123-checkout 2 -e staging").contains("warning: killed here"));
@@ -148,6 +151,7 @@ fn the_main_job_is_done_by_what_is_typed() {
     let would = service.ok("flags archive US-123-checkout --dry-run");
     assert!(would.contains("nothing was changed; this would archive it: gone from every environment"), "{would}");
     assert!(service.ok("flags archive US-123-checkout").contains("is archived"));
+    assert!(service.refused(1, "rollout US-123-checkout 1 -e staging").contains("it was archived at 20"));
     assert!(service.ok("flags archive US-123-checkout --dry-run").contains("archived already"));
     assert_eq!(service.ok("flags"), "no flags\n");
 }
@@ -238,7 +242,15 @@ fn machines_get_json_even_when_refused() {
 #[test]
 fn a_list_goes_through_the_standard_streams_and_comes_back_the_same() {
     let service = Service::start();
-    assert!(service.ok("cohorts put internal-users -e staging --description Us").contains("is created"));
+    let put = service.run("cohorts put internal-users -e staging");
+    assert!(
+        put.out.contains("is created") && put.err.ends_with("cohorts members internal-users --replace FILE -e staging\n"),
+        "{}",
+        put.err
+    );
+    let refused = service.refused(1, "cohorts put internal-users -e staging --description Us");
+    assert!(refused.ends_with("next: the same with --replace\n"), "{refused}");
+    assert!(service.ok("cohorts put internal-users -e staging --description Us --replace").contains("is as you said"));
     let units: Vec<String> = (0..12_345).map(|number| format!("user-{number:05}")).collect();
     let text = format!("{}\n", units.join("\n"));
     let replaced = service.run_with("cohorts members internal-users -e staging --replace -", &service.token, text.as_bytes());

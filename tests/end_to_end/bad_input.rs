@@ -268,6 +268,8 @@ async fn a_bad_list_of_members(backend: Backend) {
     editor.put_members("internal-users", &format!("user-7\n{long}\n")).await.refused(422, &[""], "line 2 has 257 bytes; at most 256");
     editor.put_members("internal-users", &"x".repeat(100_000)).await.refused(422, &[""], "line 1 has more than 256 bytes");
     editor.put_members("internal-users", "user-7\na\u{0}b").await.refused(422, &[""], "line 2 has a NUL character");
+    editor.put_members("internal-users", "user-7\nb\na\tb").await.refused(422, &[""], "line 3 has the control character U+0009");
+    editor.patch("cohorts/internal-users/members", &json!({"add": ["a\tb"]})).await.refused(422, &["/add"], "control character");
     let put = |kind: &str, body: Vec<u8>| editor.request(Method::PUT, "cohorts/internal-users/members").body(kind, body).send();
     put("text/plain", b"user-7\n\xff\n".to_vec()).await.refused(422, &[""], "line 2 is not UTF-8 text");
     put("application/json", b"[\"user-7\"]".to_vec()).await.refused(415, &[], "must be text/plain, one unit a line");

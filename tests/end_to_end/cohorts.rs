@@ -84,6 +84,8 @@ async fn a_list_is_replaced_and_patched_and_reaches_the_application(backend: Bac
     let put = editor.put_members("staff", "user-5\nuser-4\nuser-5").await.expect(200);
     assert_eq!(put.json["count"], 2, "who stands in it twice is in it once");
     served(&["user-4", "user-5"]).await;
+    let marked = editor.put_members("staff", "\u{feff}user-4\nuser-5\n").await.expect(200);
+    assert_eq!(marked.number("revision"), put.number("revision"), "a byte order mark is no part of a unit");
     editor.put_members("staff", "").await.expect(200);
     served(&[]).await;
     // A stream of many, read back in pages.

@@ -29,6 +29,7 @@ on_both_databases!(
     a_hundred_thousand_units_are_replaced_in_little_memory_and_reach_an_application,
     nothing_waits_for_an_upload_that_hangs,
     a_torn_upload_changes_nothing,
+    the_same_list_again_and_again_leaves_nothing_behind,
 );
 
 /// A node in a process, with a flag that a cohort is served and an application.
@@ -208,8 +209,24 @@ async fn a_torn_upload_changes_nothing(backend: Backend) {
     assert_eq!(members.json["members"], json!(expected));
     scene.serves(first.number("revision"), "first", 0..10).await;
     scene.serves(first.number("revision"), "torn", 0..0).await;
+    eventually("what was written of both is gone", || async {
+        let written = scene.units_written().await;
+        when(written == 10, written)
+    })
+    .await;
     // And the next upload is not disturbed by what is left of that one.
     let next = put(&admin, Body::from(lines("next", 0..20))).await.unwrap().expect(200);
     assert_eq!((next.number("added"), next.number("removed")), (20, 10));
     scene.serves(next.number("revision"), "next", 0..20).await;
+}
+
+async fn the_same_list_again_and_again_leaves_nothing_behind(backend: Backend) {
+    let scene = Scene::new(backend).await;
+    let first = put(&scene.admin, Body::from(lines("same", 0..3_000))).await.unwrap().expect(200);
+    for _ in 0..4 {
+        let again = put(&scene.admin, Body::from(lines("same", 0..3_000))).await.unwrap().expect(200);
+        assert_eq!(again.number("revision"), first.number("revision"));
+        assert_eq!(scene.units_written().await, 3_000);
+    }
+    scene.serves(first.number("revision"), "same", 0..3_000).await;
 }

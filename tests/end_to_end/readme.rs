@@ -51,7 +51,7 @@ async fn every_command_of_the_readme_works_as_pasted() {
     let port = some_port();
     let commands = commands()
         .replace("http://localhost:8080", &node.url)
-        .replace("cargo build -q -p storyflag --example shop", "true")
+        .replace("cargo build -p storyflag --example shop", "true")
         .replace("cargo run -q -p storyflag --example shop --", &shop().display().to_string())
         .replace(&format!("{} &", node.url), &format!("{} {port} &", node.url))
         .replace("localhost:3000", &format!("localhost:{port}"));

@@ -15,6 +15,7 @@ on_both_databases!(
     a_dry_run_tells_who_would_come_and_go,
     if_match_is_shared_by_a_targeting_and_its_rollout,
     a_bump_tells_how_many_instances_will_serve_it,
+    who_lowers_what_others_depend_on_is_told,
 );
 
 fn everything() -> Value {
@@ -201,4 +202,26 @@ async fn a_bump_tells_how_many_instances_will_serve_it(backend: Backend) {
     assert_eq!(editor.raise(FLAG, 1.0).await.expect(200).json["instances"], 2);
     let listed = editor.get("instances").await.expect(200).json;
     assert!(listed["instances"].as_array().unwrap().iter().all(|one| one["sdk"].as_str().unwrap().starts_with("rust/")), "{listed}");
+}
+
+async fn who_lowers_what_others_depend_on_is_told(backend: Backend) {
+    let house = House::new(backend).await;
+    let editor = house.editor();
+    for flag in ["old", "new", "other"] {
+        editor.create_flag(flag).await;
+    }
+    editor.raise("new", 100.0).await.expect(200);
+    for (flag, variant) in [("old", "off"), ("other", "on")] {
+        editor.put_targeting(flag, json!({"prerequisites": [{"flag": "new", "variants": [variant]}]})).await.expect(200);
+    }
+    let warned = |answer: &Value| {
+        let warnings = answer["warnings"].as_array().unwrap();
+        warnings.iter().any(|warning| warning.as_str().unwrap().starts_with("old depends on \"off\" of this flag"))
+    };
+    assert!(warned(&editor.raise("new", 50.0).await.expect(200).json), "lowered");
+    assert!(!warned(&editor.raise("new", 60.0).await.expect(200).json), "raised");
+    let killed = editor.kill("new").await.expect(200).json;
+    assert!(warned(&killed) && killed["changed"] == json!(true), "{killed}");
+    let again = editor.kill("new").await.expect(200).json;
+    assert!(!warned(&again) && again["changed"] == json!(false), "{again}");
 }

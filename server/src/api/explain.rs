@@ -75,6 +75,12 @@ pub struct ExplainView {
     /// The least percentage at which this unit is in by bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enters_at: Option<f64>,
+    /// Attributes that rules and cohorts looked at and that were not in the context: with them the answer may be another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_given: Vec<String>,
+    /// The cohorts, and the rules as `rule "id"`, that could not be judged without them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wanted_by: Vec<String>,
     /// The environment's revision that answers.
     pub revision: u64,
 }
@@ -116,7 +122,12 @@ impl FromJson for ExplainBody {
 }
 
 fn moment_of(text: &str) -> Result<i64, String> {
-    let at: jiff::Timestamp = text.parse().map_err(|_| format!("is {text:?}, not a time such as 2026-12-01T14:03:00Z"))?;
+    let at: jiff::Timestamp = text.parse().map_err(|_| {
+        if text.parse::<jiff::civil::DateTime>().is_ok() {
+            return format!("is {text:?}, without the offset from UTC: such as 2026-12-01T14:03:00Z, or with +01:00 in place of Z");
+        }
+        format!("is {text:?}, not a time such as 2026-12-01T14:03:00Z")
+    })?;
     Ok(at.as_millisecond())
 }
 
@@ -132,6 +143,8 @@ fn view(revision: u64, answer: Explanation) -> ExplainView {
         bucket: answer.bucket,
         arm: answer.arm,
         enters_at: answer.enters_at.map(|percentage| percentage.percent()),
+        not_given: answer.not_given.attributes.into_iter().collect(),
+        wanted_by: answer.not_given.wanted_by.into_iter().collect(),
         revision,
     }
 }

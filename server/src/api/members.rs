@@ -74,7 +74,10 @@ impl FromJson for MembersPatchBody {
         let remove: Vec<String> = fields.optional("remove").unwrap_or_default();
         for (name, units) in [("add", &add), ("remove", &remove)] {
             for (index, unit) in units.iter().enumerate() {
-                if let Err(detail) = check_unit(unit) {
+                let controls = name == "add" && unit.chars().any(char::is_control);
+                if controls {
+                    fields.fault(name, format!("entry {index} has a control character"));
+                } else if let Err(detail) = check_unit(unit) {
                     fields.fault(name, format!("entry {index} {detail}"));
                 }
             }
@@ -128,7 +131,10 @@ impl Lines {
             let end = rest.iter().position(|byte| *byte == b'\n');
             if end.is_some() || (self.ended && !rest.is_empty()) {
                 let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-                let text = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)).map(str::to_owned);
+                // What some editors put before everything else is no part of a unit.
+                let mark = if self.line == 0 { "\u{feff}" } else { "" };
+                let said = line.strip_prefix(mark.as_bytes()).unwrap_or(line);
+                let text = std::str::from_utf8(said.strip_suffix(b"\r").unwrap_or(said)).map(str::to_owned);
                 self.read = self.read.saturating_add(line.len()).saturating_add(usize::from(end.is_some()));
                 self.line = self.line.saturating_add(1);
                 return text.map(Some).map_err(|_| self.fault("is not UTF-8 text"));
@@ -159,8 +165,10 @@ impl Units for Lines {
                 continue;
             }
             check_unit(&line).map_err(|detail| self.fault(&detail))?;
-            if line.contains('\0') {
-                return Err(self.fault("has a NUL character"));
+            match line.chars().find(|char| char.is_control()) {
+                Some('\0') => return Err(self.fault("has a NUL character")),
+                Some(other) => return Err(self.fault(&format!("has the control character U+{:04X}", u32::from(other)))),
+                None => {}
             }
             return Ok(Some(line));
         }

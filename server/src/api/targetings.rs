@@ -83,6 +83,8 @@ pub struct TargetingAnswer {
     pub targeting: TargetingView,
     /// How many instances of applications were heard of lately: so many will serve it a moment later.
     pub instances: usize,
+    /// False: it was so already.
+    pub changed: bool,
     /// What the caller should know.
     pub warnings: Vec<String>,
 }
@@ -182,7 +184,7 @@ impl FromJson for TargetingBody {
             rollout: fields.optional("rollout"),
             killed: fields.optional("killed"),
             revision: fields.optional("revision"),
-            told: Told::read(&mut fields, &["unsupported", "updated_at", "updated_by", "instances", "warnings"]),
+            told: Told::read(&mut fields, &["unsupported", "updated_at", "updated_by", "instances", "changed", "warnings"]),
         };
         fields.end();
         let rules = value.get("rules").and_then(Value::as_array).into_iter().flatten().enumerate();
@@ -222,8 +224,10 @@ pub fn view_of(item: &FlagItem) -> TargetingView {
 /// The answer of a write that concerns a whole targeting.
 pub async fn answer(app: &App, environment: i64, dry_run: bool, done: Done<TargetingState>) -> Response {
     let (revision, warnings) = (done.revision, done.warnings.clone());
+    let changed = done.changed;
     let instances = app.count_instances(environment).await;
-    let view = |state: &TargetingState| TargetingAnswer { targeting: view(state, revision), instances, warnings: warnings.clone() };
+    let view =
+        |state: &TargetingState| TargetingAnswer { targeting: view(state, revision), instances, changed, warnings: warnings.clone() };
     writes::answer(dry_run, done, units_moved, view, |state| Some(state.row.version))
 }
 
@@ -270,7 +274,7 @@ pub async fn list_targetings(
     responses((status = 200, body = TargetingView), ReadProblems))]
 pub async fn find_targeting(State(app): State<App>, caller: Caller, At(at): At<TargetingPath>) -> Result<Answer<TargetingView>, Error> {
     let place = app.place(&caller, &at.project, &at.environment).await?;
-    let (state, revision) = app.find_targeting(&place, &at.flag).await?;
+    let (state, revision) = app.read_targeting(&place, &at.flag).await?;
     Ok(Answer::versioned(state.row.version, view(&state, Some(revision))))
 }
 

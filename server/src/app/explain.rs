@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use storyflag_evaluation::{
-    CohortItem, CohortList, Context, Evaluation, FlagView, Identity, ItemKind, Percentage, Reason, Ruleset, Value, unit_hash,
+    CohortItem, CohortList, Context, Evaluation, Identity, ItemKind, NotGiven, Percentage, Reason, Ruleset, Value, unit_hash,
 };
 
 use super::{App, Place, now_ms};
@@ -53,6 +53,8 @@ pub struct Explanation {
     pub arm: &'static str,
     /// The least percentage at which the unit is in by bucket; none without a unit.
     pub enters_at: Option<Percentage>,
+    /// What rules and cohorts looked at and was not there.
+    pub not_given: NotGiven,
 }
 
 impl App {
@@ -64,10 +66,10 @@ impl App {
         let ruleset = self.ruleset_at(place, question).await?;
         // In the past there may have been no such flag, and that is the answer; a key that never was is a mistyped one.
         if ruleset.flag(flag).is_none() && (question.at.is_none() || self.store.find_flag(place.project.id, flag).await?.is_none()) {
-            return Err(Error::no_such("flag", flag));
+            return Err(self.or_near(Error::no_such("flag", flag), place, flag).await);
         }
         let answer = ruleset.evaluate(flag, &question.context);
-        let answers = vec![explanation(flag, &answer, ruleset.flag(flag), &question.context)];
+        let answers = vec![explanation(flag, &answer, &ruleset, &question.context)];
         Ok(Explained { revision: ruleset.identity().revision, answers })
     }
 
@@ -78,7 +80,7 @@ impl App {
     pub async fn explain_all(&self, place: &Place, question: &Question) -> Result<Explained, Error> {
         let ruleset = self.ruleset_at(place, question).await?;
         let context = &question.context;
-        let answers = ruleset.evaluate_all(context).map(|(flag, answer)| explanation(flag, &answer, ruleset.flag(flag), context));
+        let answers = ruleset.evaluate_all(context).map(|(flag, answer)| explanation(flag, &answer, &ruleset, context));
         let mut answers: Vec<Explanation> = answers.collect();
         answers.sort_unstable_by(|left, right| left.flag.cmp(&right.flag));
         Ok(Explained { revision: ruleset.identity().revision, answers })
@@ -119,7 +121,8 @@ impl App {
     }
 }
 
-fn explanation(flag: &str, answer: &Evaluation<'_>, view: Option<FlagView<'_>>, context: &Context) -> Explanation {
+fn explanation(flag: &str, answer: &Evaluation<'_>, ruleset: &Ruleset, context: &Context) -> Explanation {
+    let view = ruleset.flag(flag);
     let bucket = view.and_then(|view| view.bucket(context));
     Explanation {
         flag: flag.to_owned(),
@@ -132,5 +135,6 @@ fn explanation(flag: &str, answer: &Evaluation<'_>, view: Option<FlagView<'_>>, 
         bucket: answer.bucket(),
         arm: answer.arm().name(),
         enters_at: bucket.and_then(|bucket| Percentage::from_millionths(bucket.saturating_add(1))),
+        not_given: ruleset.not_given(answer, context),
     }
 }

@@ -38,7 +38,10 @@ impl App {
     /// 404; the database away.
     pub async fn find_flag(&self, project: &str, key: &str) -> Result<FlagRow, Error> {
         let project = self.project(project).await?;
-        self.store.find_flag(project.id, key).await?.ok_or_else(|| Error::no_such("flag", key))
+        match self.store.find_flag(project.id, key).await? {
+            Some(row) => Ok(row),
+            None => Err(self.or_near_in(Error::no_such("flag", key), &project, key).await),
+        }
     }
 
     /// Creates a flag, which is born in every environment, enabled and at 0 %. The same again changes nothing; another

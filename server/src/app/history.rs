@@ -34,7 +34,7 @@ impl App {
         // One more than is shown: the last entry's *before* is the row behind it.
         let rows = self.store.history(place.environment.id, ItemKind::Flag.name(), flag, below, limit.saturating_add(1)).await?;
         if rows.is_empty() && below == i64::MAX {
-            return Err(Error::no_such("flag", flag));
+            return Err(self.or_near(Error::no_such("flag", flag), place, flag).await);
         }
         let items: Vec<Option<FlagItem>> =
             rows.iter().map(|row| row.after.as_deref().map(told).transpose()).collect::<Result<_, Error>>()?;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     auth::Right,
     error::Error,
-    store::{CohortRow, EnvironmentRow, StoreError},
+    store::{CohortRow, EnvironmentRow, Store, StoreError},
 };
 
 /// The most units of a list.
@@ -68,11 +68,34 @@ impl App {
     ///
     /// # Errors
     /// 403, 404, 412, 413, 422; the database away. Nothing changed then.
-    pub async fn put_members<U: Units>(&self, ask: &Ask, place: &Place, key: &str, mut units: U) -> Result<Done<MembersChanged>, Error> {
+    pub async fn put_members<U: Units>(&self, ask: &Ask, place: &Place, key: &str, units: U) -> Result<Done<MembersChanged>, Error> {
         may_change(ask, place, &place.environment)?;
         let (row, item) = self.find_cohort(place, key).await?;
         ask.matches(row.version)?;
         let generation = self.begin_list(ask, row.id).await?;
+        let mut unfinished = Unfinished { store: self.store.clone(), cohort: row.id, generation };
+        let done = self.write_list(ask, place, key, generation, (&row, &item), units).await;
+        unfinished.generation = None;
+        // What did not become current is dropped at once, not by the sweep of an hour later; that one takes what fails here.
+        let is_current = done.as_ref().is_ok_and(|done| done.changed);
+        if let Some(generation) = generation.filter(|_| !is_current)
+            && let Err(error) = self.store.drop_generation(row.id, generation).await
+        {
+            tracing::info!(%error, "what was written of a list is left for the sweep");
+        }
+        done
+    }
+
+    /// Writes what arrives to a generation, and makes it the list that counts.
+    async fn write_list<U: Units>(
+        &self,
+        ask: &Ask,
+        place: &Place,
+        key: &str,
+        generation: Option<i64>,
+        (row, item): (&CohortRow, &CohortItem),
+        mut units: U,
+    ) -> Result<Done<MembersChanged>, Error> {
         let mut hashes: Vec<u64> = Vec::new();
         let mut chunk: Vec<String> = Vec::with_capacity(CHUNK);
         loop {
@@ -130,7 +153,6 @@ impl App {
         let count = u64::try_from(list.len()).unwrap_or(u64::MAX);
         let item = item_of(&row)?;
         if item.list.as_ref().is_some_and(|reference| reference.digest == list.digest()) {
-            // The same units: the generation that was written is swept like one whose writer is gone.
             let revision = write.undo().await?;
             let after = MembersChanged { added: 0, removed: 0, count };
             return Ok(Done { before: None, after, revision, changed: false, warnings: Vec::new() });
@@ -232,6 +254,22 @@ impl App {
             tx.commit().await?;
         }
         Ok(())
+    }
+}
+
+/// A list whose writer may be cut off in the middle: then what it wrote is dropped.
+struct Unfinished {
+    store: Store,
+    cohort: i64,
+    generation: Option<i64>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let (Some(generation), Ok(runtime)) = (self.generation, tokio::runtime::Handle::try_current()) else { return };
+        let (store, cohort) = (self.store.clone(), self.cohort);
+        // What fails is left for the sweep.
+        runtime.spawn(async move { store.drop_generation(cohort, generation).await });
     }
 }
 

@@ -4,6 +4,7 @@
 //! through `write.rs`, which begins with the environment's row: that row is the lock and the number.
 
 mod cohorts;
+mod dependents;
 mod environments;
 mod explain;
 mod exposure;
@@ -17,6 +18,7 @@ mod items;
 mod keys;
 mod kill;
 mod members;
+mod near;
 mod plans;
 mod projects;
 mod references;

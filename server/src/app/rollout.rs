@@ -18,7 +18,7 @@ impl App {
         percentage: Percentage,
         from: Option<Percentage>,
     ) -> Result<Done<TargetingState>, Error> {
-        self.change(ask, place, flag, |state| {
+        let edit = |state: &TargetingState| {
             let stands = state.item.rollout.millionths;
             if let Some(from) = from.filter(|from| *from != stands) {
                 let detail = format!("is {} here, not {}: nothing was changed", stands.percent(), from.percent());
@@ -27,9 +27,11 @@ impl App {
             let mut item = state.item.clone();
             item.rollout.millionths = percentage;
             Ok(item)
-        })
-        .await
-        .map_err(within_rollout)
+        };
+        match self.change(ask, place, flag, edit).await {
+            Err(error) => Err(self.or_near(within_rollout(error), place, flag).await),
+            Ok(done) => Ok(self.warned(place, flag, done)),
+        }
     }
 
     /// Replaces the whole rollout.
@@ -37,7 +39,10 @@ impl App {
     /// # Errors
     /// 403, 404, 409, 412, 422; the database away.
     pub async fn put_rollout(&self, ask: &Ask, place: &Place, flag: &str, rollout: Rollout) -> Result<Done<TargetingState>, Error> {
-        self.change(ask, place, flag, |state| Ok(FlagItem { rollout, ..state.item.clone() })).await.map_err(within_rollout)
+        match self.change(ask, place, flag, |state| Ok(FlagItem { rollout, ..state.item.clone() })).await {
+            Err(error) => Err(self.or_near(within_rollout(error), place, flag).await),
+            Ok(done) => Ok(self.warned(place, flag, done)),
+        }
     }
 }
 

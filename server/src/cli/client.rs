@@ -193,9 +193,28 @@ impl Client {
         self.run(self.request("DELETE", path, query), SendBody::none(), PATIENCE)
     }
 
+    /// The version of what is there; none if nothing is.
+    pub(super) fn etag(&self, path: &str) -> Result<Option<String>, Failure> {
+        let response = self.response(self.request("GET", path, &Query::default()), SendBody::none(), PATIENCE)?;
+        if response.status() == http::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let tag = response.headers().get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        self.answer(response)?;
+        Ok(tag)
+    }
+
     /// A write, or a question, with a JSON body.
     pub(super) fn send(&self, method: &str, path: &str, query: &Query, body: &Value) -> Result<Answer, Failure> {
-        let request = self.request(method, path, query).header("content-type", "application/json");
+        self.send_if(method, path, query, body, None)
+    }
+
+    /// The same if this version stands; none: whatever stands.
+    pub(super) fn send_if(&self, method: &str, path: &str, query: &Query, body: &Value, stands: Option<&str>) -> Result<Answer, Failure> {
+        let mut request = self.request(method, path, query).header("content-type", "application/json");
+        if let Some(tag) = stands {
+            request = request.header("if-match", tag);
+        }
         let text = body.to_string();
         self.run(request, ureq::AsSendBody::as_body(&mut text.as_str()), PATIENCE)
     }
@@ -238,10 +257,22 @@ impl Client {
     }
 
     fn run(&self, request: http::request::Builder, body: SendBody<'_>, patience: Duration) -> Result<Answer, Failure> {
+        self.answer(self.response(request, body, patience)?)
+    }
+
+    fn response(
+        &self,
+        request: http::request::Builder,
+        body: SendBody<'_>,
+        patience: Duration,
+    ) -> Result<http::Response<ureq::Body>, Failure> {
         let unusable = |error: http::Error| Failure::usage(format!("STORYFLAG_URL or STORYFLAG_TOKEN cannot be used: {error}"));
         let request = request.body(body).map_err(unusable)?;
         let request = self.agent.configure_request(request).timeout_global(Some(patience)).build();
-        let mut response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        self.agent.run(request).map_err(|error| self.unreachable(&error))
+    }
+
+    fn answer(&self, mut response: http::Response<ureq::Body>) -> Result<Answer, Failure> {
         let status = response.status().as_u16();
         let text = response.body_mut().with_config().limit(LARGEST_ANSWER).lossy_utf8(true).read_to_string();
         let text = text.map_err(|error| self.unreachable(&error))?;

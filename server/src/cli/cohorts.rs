@@ -8,6 +8,7 @@ use super::{
     Said,
     client::{Answer, Query, Target},
     failure::Failure,
+    invocation,
     members::{MembersArgs, members},
     table::{Table, counted, plain, shortened},
     writes::{WriteArgs, dry_run_in_words},
@@ -56,6 +57,9 @@ struct PutArgs {
     /// Conditions that all must hold, such as [{"attribute": "email", "ends_with": "@example.com"}]
     #[arg(long = "if", value_name = "JSON", value_parser = json_conditions)]
     conditions: Option<Value>,
+    /// Even if it is there with another content, which is gone then; its list stays
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -112,14 +116,18 @@ fn put(target: &Target, args: &PutArgs) -> Result<Said, Failure> {
     body.extend(texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))));
     body.extend(args.conditions.clone().map(|conditions| ("if".to_owned(), conditions)));
     let path = target.in_environment(&["cohorts", &args.key])?;
-    let answer = target.client()?.send("PUT", &path, &args.write.query(), &Value::Object(body))?;
+    let client = target.client()?;
+    let stands = if args.replace { client.etag(&path)? } else { None };
+    let answer = client.send_if("PUT", &path, &args.write.query(), &Value::Object(body), stands.as_deref())?;
     let done = if answer.status == 201 { "is created" } else { "is as you said" };
     let said = told(target, &answer, &args.key, args.write.dry_run, done)?;
     if target.json || answer.status != 201 {
         return Ok(said);
     }
     let environment = target.required_environment()?;
-    Ok(said.with_note(format!("next: storyflag cohorts members {} --replace FILE -e {environment}, one unit a line", args.key)))
+    let (key, environment) = (invocation::quoted(&args.key), invocation::quoted(environment));
+    let next = format!("next: storyflag cohorts members {key} --replace FILE -e {environment}");
+    Ok(said.with_note(format!("its list comes from a file with one unit a line\n{next}")))
 }
 
 fn told(target: &Target, answer: &Answer, key: &str, dry_run: bool, done: &str) -> Result<Said, Failure> {

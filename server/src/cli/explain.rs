@@ -9,6 +9,7 @@ use super::{
     client::{Query, Target},
     failure::Failure,
     flags::json_object,
+    invocation,
     table::{grouped, plain},
     writes::in_words,
 };
@@ -43,6 +44,10 @@ struct Explanation {
     bucket: Option<u64>,
     arm: String,
     enters_at: Option<f64>,
+    #[serde(default)]
+    not_given: Vec<String>,
+    #[serde(default)]
+    wanted_by: Vec<String>,
     revision: u64,
 }
 
@@ -100,6 +105,7 @@ fn told(answer: &Explanation, unit: &str, environment: &str, at: Option<&str>) -
     if let Some(enters_at) = answer.enters_at {
         text.push_str(&place_in_words(answer, enters_at));
     }
+    text.push_str(&lack_in_words(answer));
     let when = at.map(|at| format!(" at {}", plain(at))).unwrap_or_default();
     text.push_str(&format!("That is what revision {} says{when}.\n", answer.revision));
     text
@@ -134,6 +140,21 @@ fn broken(error: &str, is: &str) -> String {
         "PARSE_ERROR" => "the flag holds something that this version cannot evaluate".to_owned(),
         other => format!("of {}", plain(other)),
     }
+}
+
+/// What could not be judged, and what to add.
+fn lack_in_words(answer: &Explanation) -> String {
+    let (look, were) = match (answer.wanted_by.as_slice(), answer.not_given.as_slice()) {
+        (_, []) => return String::new(),
+        ([_], [_]) => ("looks", "was"),
+        ([_], _) => ("looks", "were"),
+        (_, [_]) => ("look", "was"),
+        _ => ("look", "were"),
+    };
+    let context: Vec<String> = answer.not_given.iter().map(|name| format!("{}: \"...\"", Value::from(plain(name)))).collect();
+    let (by, names) = (plain(&answer.wanted_by.join(", ")), plain(&answer.not_given.join(", ")));
+    let context = invocation::quoted(&format!("{{{}}}", context.join(", ")));
+    format!("{by} {look} at {names}, which {were} not given: add --context {context}\n")
 }
 
 fn place_in_words(answer: &Explanation, enters_at: f64) -> String {
@@ -183,6 +204,13 @@ mod tests {
                 "That is what revision 813 says.",
             ]
         );
+    }
+
+    #[test]
+    fn what_could_not_be_judged_is_told_with_what_to_add() {
+        let text = told(&answer(json!({"not_given": ["email"], "wanted_by": ["internal-users"]})), "u", "staging", None);
+        let line = "internal-users looks at email, which was not given: add --context '{\"email\": \"...\"}'";
+        assert!(text.lines().any(|told| told == line), "{text}");
     }
 
     #[test]

@@ -145,6 +145,7 @@ fn next(status: u16, problem: &Problem) -> Option<String> {
         422 if about("/reason").is_some() => "the same with --reason \"why\"",
         422 if about("/percentage").is_some_and(|fault| fault.detail.contains("force")) => "the same with --force, or smaller steps",
         409 if problem.detail.contains("force=true") => "the same with --force",
+        409 if problem.detail.starts_with("cohort ") && problem.detail.contains("If-Match") => "the same with --replace",
         409 if problem.detail.contains("take_over") => "the same with --take-over",
         503 => "the same again in a moment",
         _ => return None,

@@ -48,7 +48,7 @@ pub(super) fn list(target: &Target, args: &ListArgs) -> Result<Said, Failure> {
     let client = target.client()?;
     let Some(environment) = target.environment() else {
         let pages = client.pages(&target.in_project(&["flags"]), &args.query())?;
-        return if target.json { Ok(Said::json(&pages)) } else { table_of_flags(&pages) };
+        return if target.json { Ok(Said::json(&pages)) } else { table_of_flags(&pages, args) };
     };
     if target.json && !args.is_empty() {
         return Err(Failure::usage(
@@ -71,7 +71,7 @@ fn keys_of(pages: &[Answer]) -> Result<BTreeSet<String>, Failure> {
     Ok(keys)
 }
 
-fn table_of_flags(pages: &[Answer]) -> Result<Said, Failure> {
+fn table_of_flags(pages: &[Answer], args: &ListArgs) -> Result<Said, Failure> {
     let mut table = Table::new(["FLAG", "STORY", "VARIANTS", "TAGS", "OWNER", "DESCRIPTION"]);
     for page in pages {
         for flag in page.read::<Flags>()?.flags {
@@ -79,6 +79,9 @@ fn table_of_flags(pages: &[Answer]) -> Result<Said, Failure> {
             let (tags, description) = (flag.tags.join(", "), shortened(&flag.description, 60));
             table.row([flag.key, flag.story, shortened(&variants, 40), tags, flag.owner, description]);
         }
+    }
+    if table.is_empty() && !args.is_empty() {
+        return Ok(Said::out("no flag matches\n").with_note("next: storyflag flags, which lists all"));
     }
     if table.is_empty() {
         return Ok(Said::out("no flags\n").with_note("next: storyflag flags create KEY"));
@@ -103,7 +106,8 @@ fn table_of_targetings(pages: &[Answer], environment: &str, chosen: Option<&BTre
         }
     }
     if table.is_empty() {
-        return Ok(Said::out(format!("no flags in {}\n", plain(environment))));
+        let none = if chosen.is_some() { "no flag matches" } else { "no flags" };
+        return Ok(Said::out(format!("{none} in {}\n", plain(environment))));
     }
     Ok(Said::out(table.render()))
 }
@@ -120,7 +124,9 @@ mod tests {
 
     #[test]
     fn flags_of_all_pages_are_one_table() {
-        let said = table_of_flags(&[page(&json!({"flags": [flag()], "next": "US-1"})), page(&json!({"flags": [flag()]}))]).unwrap();
+        let said =
+            table_of_flags(&[page(&json!({"flags": [flag()], "next": "US-1"})), page(&json!({"flags": [flag()]}))], &ListArgs::default())
+                .unwrap();
         let row = "US-1  US-1   off, on   shop, beta  The cart\n";
         assert_eq!(said.out, format!("FLAG  STORY  VARIANTS  TAGS        DESCRIPTION\n{row}{row}"));
     }

@@ -27,13 +27,20 @@ pub(super) fn kill(args: &KillArgs) -> Result<Said, Failure> {
     let said = post(args, "kill", |targeting, place| {
         let reach = counted(targeting.instances, "instance");
         let off = plain(&targeting.off);
-        format!("{place} is killed: everybody gets {off}  (revision {}, {reach})\n", targeting.revision)
+        let is = if targeting.changed == Some(false) { "was killed already" } else { "is killed" };
+        format!("{place} {is}: everybody gets {off}  (revision {}, {reach})\n{}", targeting.revision, others(targeting))
     })?;
     if args.target.json || args.write.dry_run {
         return Ok(said);
     }
     let environment = args.target.environment().unwrap_or_default();
     Ok(said.with_note(format!("back again: storyflag revive {} -e {environment} --reason \"why\"", args.key)))
+}
+
+/// Warnings of what is not said anyway.
+fn others(targeting: &Targeting) -> String {
+    let others = targeting.warnings.iter().filter(|warning| !warning.starts_with("killed here"));
+    others.map(|warning| format!("warning: {}\n", plain(warning))).collect()
 }
 
 /// The same users as before are served.

@@ -32,7 +32,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
 use self::{client::Answer, failure::Failure};
 use crate::config::Config;
@@ -114,7 +114,11 @@ impl Said {
 
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
-    let done = run(Command::parse().verb);
+    let matches = command_line().get_matches();
+    let done = refuse_environment(&matches).and_then(|()| {
+        let command = Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        run(command.verb)
+    });
     let printed = match &done {
         Ok(said) => print(&said.out, &said.note),
         Err(failure) => print(failure.problem(), &format!("storyflag: {}", failure.text())),
@@ -125,6 +129,33 @@ pub fn main() -> ExitCode {
         (Ok(_), Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         (Ok(_), Err(_)) => ExitCode::FAILURE,
         (Ok(_), Ok(())) => ExitCode::SUCCESS,
+    }
+}
+
+/// What is done in every environment at once.
+const EVERYWHERE: [(&str, &str); 3] = [
+    ("archive", "archiving is for every environment: leave out -e"),
+    ("create", "a flag is created in every environment: leave out -e"),
+    ("show", "what is shown is every environment: leave out -e, or: storyflag rollout KEY -e ENVIRONMENT"),
+];
+
+/// The command line; the help of what is done in every environment tells of no `-e`.
+fn command_line() -> clap::Command {
+    let hidden = || Arg::new("environment").short('e').long("environment").value_name("KEY").hide(true);
+    Command::command().mut_subcommand("flags", |flags| {
+        ["archive", "create"].iter().fold(flags, |flags, verb| flags.mut_subcommand(verb, |verb| verb.arg(hidden())))
+    })
+}
+
+/// Who types an environment where none is meant means something else. The variable stands for other commands, too.
+fn refuse_environment(matches: &ArgMatches) -> Result<(), Failure> {
+    let Some((verb, matches)) = matches.subcommand_matches("flags").and_then(ArgMatches::subcommand) else { return Ok(()) };
+    // As JSON one flag is shown in one environment.
+    let is_meant = verb == "show" && matches.get_flag("json");
+    let is_typed = matches.value_source("environment") == Some(ValueSource::CommandLine);
+    match EVERYWHERE.iter().find(|(known, _)| *known == verb) {
+        Some((_, why)) if is_typed && !is_meant => Err(Failure::usage(*why)),
+        _ => Ok(()),
     }
 }
 
@@ -162,13 +193,32 @@ fn run(verb: Verb) -> Result<Said, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        Command::command().debug_assert();
+        command_line().debug_assert();
+    }
+
+    #[test]
+    fn an_environment_is_refused_where_it_means_nothing() {
+        let refused = |line: &str| {
+            let outcome = refuse_environment(&command_line().try_get_matches_from(line.split(' ')).unwrap());
+            outcome.err().map(|failure| failure.text()).unwrap_or_default()
+        };
+        assert!(refused("storyflag flags archive US-1 -e staging").contains("every environment: leave out -e"));
+        assert!(refused("storyflag flags -e staging archive US-1").contains("every environment: leave out -e"));
+        assert!(refused("storyflag flags create US-1 --environment staging").contains("leave out -e"));
+        assert!(refused("storyflag flags show US-1 -e staging").contains("leave out -e"));
+        for line in ["show US-1", "show US-1 -e staging --json", "list -e staging", "archive US-1", "-e staging"] {
+            assert_eq!(refused(&format!("storyflag flags {line}")), "", "{line}");
+        }
+        let help = |verb: &str| {
+            let told = command_line().try_get_matches_from(["storyflag", "flags", verb, "--help"]).unwrap_err();
+            told.to_string()
+        };
+        assert!(!help("archive").contains("--environment") && !help("create").contains("--environment"));
+        assert!(help("list").contains("--environment"));
     }
 
     #[test]
@@ -177,7 +227,7 @@ mod tests {
             "storyflag flags",
             "storyflag flags --query cart -e staging",
             "storyflag flags list --tag shop --json -e staging",
-            "storyflag flags -e staging show US-1",
+            "storyflag flags -e staging show US-1 --json",
             "storyflag flags create US-1 --story US-1 --tag a --tag b --variants {} --off a --serve b --seed x --client",
             "storyflag flags archive US-1 --force --dry-run --reason x",
             "storyflag rollout US-1 1% -e production --from 0.1 --reason x --force --dry-run --take-over",
@@ -188,6 +238,7 @@ mod tests {
             "storyflag history US-1 -e production",
             "storyflag cohorts -e staging",
             "storyflag cohorts put us -e staging --if [] --unit account_id --description x",
+            "storyflag cohorts put us -e staging --replace",
             "storyflag cohorts members us -e staging --replace -",
             "storyflag cohorts delete us -e staging",
             "storyflag plan",
@@ -203,7 +254,7 @@ mod tests {
             "storyflag keys revoke 12ab -e staging",
             "storyflag incarnation raise --project shop --environment staging --reason restored",
         ] {
-            let read = Command::try_parse_from(line.split(' '));
+            let read = command_line().try_get_matches_from(line.split(' ')).and_then(|matches| Command::from_arg_matches(&matches));
             assert!(read.is_ok(), "{line}: {}", read.err().map(|error| error.to_string()).unwrap_or_default());
         }
     }

@@ -25,6 +25,11 @@ pub(super) struct Targeting {
     /// Only in the answer of a write.
     #[serde(default)]
     pub(super) instances: u64,
+    /// Only in the answer of a write; a service of the version before does not say.
+    pub(super) changed: Option<bool>,
+    /// Only in the answer of a write.
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
 }
 
 /// Cohorts that are always in, plus a percentage of everyone else.

@@ -23,8 +23,9 @@ use self::socket::Socket;
 /// HTTP/1's buffers: what the head of a request may fill, and what is encoded ahead of a slow reader.
 const HTTP1_BUFFER: usize = 16 * 1_024;
 const HTTP1_HEADERS: usize = 100;
-/// HTTP/2: for each connection.
-const HTTP2_STREAMS: u32 = 128;
+/// HTTP/2: for each connection. Few streams, since one whose client gives it no window keeps what it is to be sent for as long
+/// as the connection answers pings: neither hyper nor h2 bounds that, and the socket's own patience does not see it.
+const HTTP2_STREAMS: u32 = 32;
 const HTTP2_HEADERS: u32 = 16 * 1_024;
 const HTTP2_SEND_BUFFER: usize = 16 * 1_024;
 const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);

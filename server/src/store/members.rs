@@ -24,8 +24,9 @@ const HELD: &str = "select count(*) from cohort_members m join cohort_generation
 const UNFINISHED: &str =
     "select cohort, generation from cohort_generations where from_revision is null and created_at < $1 order by cohort, generation";
 const CONDEMN: &str = "update cohort_generations set to_revision = 0 where cohort = $1 and generation = $2 and from_revision is null";
-const SWEEP_MEMBERS: &str = "delete from cohort_members where cohort = $1 and generation = $2 and unit in \
-     (select unit from cohort_members where cohort = $1 and generation = $2 order by unit limit 1000)";
+/// Up to the thousandth unit, which is found once: `in (select ... limit)` is searched again for every row by Postgres.
+const SWEEP_MEMBERS: &str = "delete from cohort_members where cohort = $1 and generation = $2 and unit <= (select max(unit) from \
+     (select unit from cohort_members where cohort = $1 and generation = $2 order by unit limit 1000) as first)";
 const SWEEP_GENERATION: &str =
     "delete from cohort_generations where cohort = $1 and generation = $2 and from_revision is null and to_revision = 0";
 
@@ -63,17 +64,26 @@ impl Store {
     pub async fn sweep_generations(&self, before: i64) -> Result<(), StoreError> {
         let unfinished: Vec<(i64, i64)> = with_db!(self, |db| sqlx::query_as(UNFINISHED).bind(before).fetch_all(db).await)?;
         for (cohort, generation) in unfinished {
-            let mut tx = self.begin().await?;
-            let condemned = with_tx!(tx, |db| {
-                let query = sqlx::query(CONDEMN).bind(cohort).bind(generation);
-                query.execute(db).await.map(|done| done.rows_affected())
-            })?;
-            tx.commit().await?;
-            if condemned > 0 {
-                self.sweep(cohort, generation).await?;
-            }
+            self.drop_generation(cohort, generation).await?;
         }
         Ok(())
+    }
+
+    /// Removes a generation unless it became current.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn drop_generation(&self, cohort: i64, generation: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let condemned = with_tx!(tx, |db| {
+            let query = sqlx::query(CONDEMN).bind(cohort).bind(generation);
+            query.execute(db).await.map(|done| done.rows_affected())
+        })?;
+        tx.commit().await?;
+        if condemned == 0 {
+            return Ok(());
+        }
+        self.sweep(cohort, generation).await
     }
 
     async fn sweep(&self, cohort: i64, generation: i64) -> Result<(), StoreError> {
