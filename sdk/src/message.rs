@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use storyflag_evaluation::{Arm, Identity};
 
 use crate::usage::Served;
@@ -33,13 +33,19 @@ pub struct TelemetryMessage {
     #[serde(default)]
     pub usage: Served,
     /// The outcomes of watched flags since the last message, one row for each flag, rollout revision and arm. A watched
-    /// flag's rows are there when they are zero, too: silence and zero are different facts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// flag's rows are there when they are zero, too: silence and zero are different facts. A row that cannot be read, such
+    /// as a later version's of another arm, is left out alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "readable")]
     pub watched: Vec<ArmCounts>,
     /// Seconds of outcomes that were dropped since the last message, because the service could not be reached for longer
     /// than old news are worth.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped_seconds: u64,
+}
+
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ArmCounts>, D::Error> {
+    let rows: Vec<serde_json::Value> = Deserialize::deserialize(deserializer)?;
+    Ok(rows.into_iter().filter_map(|row| serde_json::from_value(row).ok()).collect())
 }
 
 /// What was counted in one arm of a watched flag, at one revision of its rollout.

@@ -31,7 +31,8 @@ async fn messages_are_added_up_and_written(database: Database) {
     let applied = writer.put_flag("a", 1).await.identity;
     let node = Node::start(database.store.clone(), quick()).await;
     for (instance, sequence, on) in [("i", 1, 3), ("i", 2, 4), ("j", 1, 5), ("j", 1, 5)] {
-        let more = format!(r#","applied":"{applied}","usage":{{"a":{{"on":{on},"off":100}},"made-up":{{"on":1}}}},"later":[{{"new":1}}]"#);
+        let more =
+            format!(r#","applied":"{applied}","usage":{{"a":{{"on":{on},"off":100}},"made-up":{{"on":1}}}},"watched":[{{"new":1}}]"#);
         assert_eq!(post(&node, &message(instance, sequence, &more)).await.status, 204);
     }
     // Three of four: one was sent twice.
