@@ -28,7 +28,7 @@ const FORBIDDEN: [&str; 21] = [
 ];
 
 /// The crate `name` in `folder` depends on exactly these.
-pub fn depends_on_nothing_but(name: &str, folder: &str, dependencies: &[&str]) {
+pub(crate) fn depends_on_nothing_but(name: &str, folder: &str, dependencies: &[&str]) {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--edges", "normal", "--depth", "1", "--prefix", "none", "--format", "{p}"])
         .args(["--package", name])
@@ -43,7 +43,7 @@ pub fn depends_on_nothing_but(name: &str, folder: &str, dependencies: &[&str]) {
 }
 
 /// The sources in `folder`, at least so many files, say nothing that is forbidden to all kernels, or `also` to this one.
-pub fn sources_say_nothing_forbidden(folder: &str, at_least: usize, also: &[&str]) {
+pub(crate) fn sources_say_nothing_forbidden(folder: &str, at_least: usize, also: &[&str]) {
     let mut read = 0;
     look(&Path::new(folder).join("src"), also, &mut read);
     assert!(read >= at_least, "only {read} source files were found");
