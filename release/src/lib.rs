@@ -4,5 +4,6 @@ pub mod evidence;
 mod execution;
 pub mod machine;
 pub mod plan;
+pub mod run;
 
 pub use execution::PlanCalendar;

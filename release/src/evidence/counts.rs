@@ -30,20 +30,31 @@ pub enum Event {
 
 /// One event in one arm, over some seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EventCounts {
     /// How often it happened.
+    #[serde(skip_serializing_if = "is_zero")]
     pub count: u64,
     /// Units with a request, and no such event before in this rollout revision; summed over seconds and processes.
+    #[serde(skip_serializing_if = "is_zero")]
     pub at_risk: u64,
     /// Units that it happened to for the first time in this rollout revision.
+    #[serde(skip_serializing_if = "is_zero")]
     pub first: u64,
     /// Hashes of distinct units that it happened to: a sample, at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<u64>,
     /// Distinct instances that it happened on: a sample, at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<String>,
 }
 
 impl EventCounts {
+    /// Whether nothing was told.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Adds another's counts; never overflows.
     pub fn add(&mut self, other: &Self) {
         self.count = self.count.saturating_add(other.count);
@@ -52,6 +63,12 @@ impl EventCounts {
         remember(&mut self.units, &other.units);
         remember(&mut self.instances, &other.instances);
     }
+}
+
+/// What is zero is left out of rows: most of them are.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn remember<T: Clone + PartialEq>(known: &mut Vec<T>, told: &[T]) {
@@ -70,26 +87,37 @@ fn remember<T: Clone + PartialEq>(known: &mut Vec<T>, told: &[T]) {
 #[serde(default)]
 pub struct ArmCounts {
     /// Requests with an outcome or without.
+    #[serde(skip_serializing_if = "is_zero")]
     pub requests: u64,
     /// Requests that went well.
+    #[serde(skip_serializing_if = "is_zero")]
     pub success: u64,
     /// Requests that failed by the caller's fault.
+    #[serde(skip_serializing_if = "is_zero")]
     pub failure: u64,
     /// Requests that failed by ours.
+    #[serde(skip_serializing_if = "is_zero")]
     pub error: u64,
     /// Requests whose client went away: in no rate.
+    #[serde(skip_serializing_if = "is_zero")]
     pub cancelled: u64,
     /// Requests that saw two arms of the flag: in no rate.
+    #[serde(skip_serializing_if = "is_zero")]
     pub mixed: u64,
     /// Units seen for the first time in this rollout revision.
+    #[serde(skip_serializing_if = "is_zero")]
     pub new_units: u64,
     /// First errors, and who had them. `count` is told by `error`.
+    #[serde(skip_serializing_if = "EventCounts::is_empty")]
     pub errors: EventCounts,
     /// First requests without success, and who had them. `count` is told by `failure` and `error`.
+    #[serde(skip_serializing_if = "EventCounts::is_empty")]
     pub not_success: EventCounts,
     /// By limit in milliseconds: requests slower than it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub slow: BTreeMap<u32, EventCounts>,
     /// By name: what the application tracked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub named: BTreeMap<String, EventCounts>,
 }
 
