@@ -11,7 +11,8 @@ const RAISED_EVERY_MS: i64 = 600_000;
 
 macro_rules! columns {
     () => {
-        "id, project, key, name, protected, revision, incarnation, regressed, digest, flags, item_bytes, changed_at, settings, options, version"
+        "id, project, key, name, protected, revision, incarnation, regressed, digest, flags, item_bytes, changed_at, settings, options, version, \
+         exists (select 1 from channels where channels.environment = environments.id) as has_channels"
     };
 }
 
@@ -80,6 +81,8 @@ pub struct EnvironmentRow {
     pub options: String,
     /// Of its settings, for `If-Match`.
     pub version: i64,
+    /// Whether somebody is told of what happens in it.
+    pub has_channels: bool,
 }
 
 impl EnvironmentRow {
