@@ -142,6 +142,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(api::releases::commands::cancel_release))
         .routes(routes!(api::releases::commands::tick_item))
         .routes(routes!(api::releases::timeline::release_timeline))
+        .routes(routes!(api::releases::report::release_report))
         .routes(routes!(api::instances::list_instances))
         .routes(routes!(api::instances::list_usage))
         .routes(routes!(api::keys::list_keys, api::keys::create_key))

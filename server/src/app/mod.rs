@@ -177,6 +177,17 @@ impl App {
         Ok(place)
     }
 
+    /// The environment of a row.
+    ///
+    /// # Errors
+    /// 404; the database away.
+    pub async fn place_of(&self, environment: i64) -> Result<Place, Error> {
+        let gone = || Error::NotFound("the environment is gone".to_owned());
+        let environment = self.store.find_environment_by_id(environment).await?.ok_or_else(gone)?;
+        let project = self.store.find_project_by_id(environment.project).await?.ok_or_else(gone)?;
+        Ok(Place { project, environment })
+    }
+
     /// The same, from memory where the database is away: for what is answered from memory anyway.
     ///
     /// # Errors

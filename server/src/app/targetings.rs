@@ -199,7 +199,7 @@ impl App {
         let version = write.tx.update_targeting(environment.id, flag, &text, write.now, subject).await?;
         let row = TargetingRow { version, item: text, updated_at: write.now, updated_by: subject.clone(), ..before.row.clone() };
         let superseded = match owning {
-            Some(owning) => owning.supersede(&mut write, &before.item, &item).await?,
+            Some(owning) => owning.supersede(&mut write, place, &before.item, &item).await?,
             None => Vec::new(),
         };
         let revision = write.commit().await?;

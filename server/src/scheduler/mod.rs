@@ -141,9 +141,7 @@ impl Scheduler {
         if let Some(follower) = followers.get(&environment) {
             return Ok(Arc::clone(follower));
         }
-        let row = self.shared.app.store().find_environment_by_id(environment).await?;
-        let row = row.ok_or_else(|| Error::NotFound("the environment is gone".to_owned()))?;
-        let books = AppBooks::new(self.shared.app.clone(), row.project, environment);
+        let books = AppBooks::new(self.shared.app.clone(), &self.shared.app.place_of(environment).await?);
         let follower = Arc::new(Mutex::new(Follower::new(books)));
         followers.insert(environment, Arc::clone(&follower));
         Ok(follower)

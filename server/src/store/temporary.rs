@@ -1,9 +1,4 @@
 use super::{Store, StoreError, with_db};
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct FreezeRow {
-    pub from_at: i64,
-    pub to_at: i64,
-}
 impl Store {
     pub async fn seconds_after(
         &self,
@@ -29,12 +24,5 @@ impl Store {
                 heard: serde_json::from_str(&heard).unwrap_or_default(),
             })
             .collect())
-    }
-    pub async fn list_freezes(&self, environment: i64, ending_after: i64) -> Result<Vec<FreezeRow>, StoreError> {
-        with_db!(self, |db| sqlx::query_as("select from_at, to_at from freezes where environment = $1 and to_at > $2")
-            .bind(environment)
-            .bind(ending_after)
-            .fetch_all(db)
-            .await)
     }
 }

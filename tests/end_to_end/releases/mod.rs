@@ -1,7 +1,10 @@
 //! Releases: plans that carry themselves out.
 
 mod commands;
+mod feeder;
 mod owning;
+mod story;
+mod two_processes;
 
 use serde_json::{Value, json};
 use storyflag_tests::actors::Actor;

@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod events;
+pub mod report;
 pub mod timeline;
 pub mod view;
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use storyflag_evaluation::{FlagItem, Identity, ItemKind, Watch};
 use storyflag_release::{
-    machine::{Command, CommandKind, Notice, Owned, Record, State},
+    machine::{Command, CommandKind, Notice, NoticeKind, Owned, Record, State},
     plan::Freeze,
     run::{Row, Run},
 };
@@ -13,14 +13,14 @@ use storyflag_release::{
 use super::{copy, phase_name};
 use crate::{
     app::{
-        App, Ask,
+        App, Ask, Place,
         items::{decode, encode, understand},
         write::Write,
     },
     auth::Caller,
     error::Error,
     scheduler::{Books, Carried, Entry, NodeHead, Seen, Stored},
-    store::{NewRun, ReleaseHead, TargetingRow, TransitionRow},
+    store::{NewNotice, NewRun, ReleaseHead, TargetingRow, TransitionRow},
 };
 
 /// Rows of a node that are read at once: an hour of seconds.
@@ -31,7 +31,22 @@ const ROWS_AT_ONCE: i64 = 3_600;
 pub struct AppBooks {
     app: App,
     project: i64,
-    environment: i64,
+    place: Named,
+}
+
+/// An environment, by its row and by its name.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Named {
+    id: i64,
+    environment: String,
+    project: String,
+}
+
+impl Named {
+    /// The environment of a place.
+    pub(in crate::app) fn of(place: &Place) -> Self {
+        Self { id: place.environment.id, environment: place.environment.key.clone(), project: place.project.key.clone() }
+    }
 }
 
 /// A transaction of a release.
@@ -41,9 +56,9 @@ pub struct AppEntry<'b> {
 }
 
 impl AppBooks {
-    /// Of this environment of this project.
-    pub fn new(app: App, project: i64, environment: i64) -> Self {
-        Self { app, project, environment }
+    /// Of this environment.
+    pub fn new(app: App, place: &Place) -> Self {
+        Self { app, project: place.project.id, place: Named::of(place) }
     }
 }
 
@@ -60,21 +75,21 @@ impl Books for AppBooks {
     }
 
     async fn nodes(&self) -> Result<Vec<NodeHead>, Error> {
-        let heads = self.app.store.node_seconds(self.environment).await?;
+        let heads = self.app.store.node_seconds(self.place.id).await?;
         Ok(heads.into_iter().map(|(node, second)| NodeHead { node, second }).collect())
     }
 
     async fn rows(&self, node: &str, after: i64) -> Result<Vec<Row>, Error> {
-        Ok(self.app.store.seconds_after(self.environment, node, after, ROWS_AT_ONCE).await?)
+        Ok(self.app.store.seconds_after(self.place.id, node, after, ROWS_AT_ONCE).await?)
     }
 
     async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {
-        let rows = self.app.store.find_targetings(self.environment, flags).await?;
+        let rows = self.app.store.find_targetings(self.place.id, flags).await?;
         rows.iter().map(|row| Ok((row.key.clone(), seen(row)?))).collect()
     }
 
     async fn freezes(&self, now: i64) -> Result<Vec<Freeze>, Error> {
-        let rows = self.app.store.list_freezes(self.environment, now).await?;
+        let rows = self.app.store.list_freezes(self.place.id, now).await?;
         let moment = |at| jiff::Timestamp::from_millisecond(at).ok();
         Ok(rows.iter().filter_map(|row| Some(Freeze { from: moment(row.from_at)?, to: moment(row.to_at)? })).collect())
     }
@@ -96,8 +111,8 @@ impl Books for AppBooks {
         entry.lock().await?;
         let write = &mut entry.write;
         write.tx.unwatch_release(stored.head.id).await?;
-        let targeting = write.tx.find_targeting(self.environment, flag).await?;
-        let is_watched = write.tx.is_watched_for_another(self.environment, flag, stored.head.id).await?;
+        let targeting = write.tx.find_targeting(self.place.id, flag).await?;
+        let is_watched = write.tx.is_watched_for_another(self.place.id, flag, stored.head.id).await?;
         if let Some(targeting) = targeting.filter(|_| !is_watched) {
             write.because("its report is out: nothing watches this flag now".to_owned());
             entry.write_item(&targeting, |item, _| item.watch = None).await?;
@@ -108,7 +123,7 @@ impl Books for AppBooks {
 
 impl Entry for AppEntry<'_> {
     async fn lock(&mut self) -> Result<(), Error> {
-        self.write.hold(self.books.environment).await.map(drop)
+        self.write.hold(self.books.place.id).await.map(drop)
     }
 
     async fn head(&mut self, id: i64) -> Result<Option<ReleaseHead>, Error> {
@@ -116,13 +131,13 @@ impl Entry for AppEntry<'_> {
     }
 
     async fn targeting(&mut self, flag: &str) -> Result<Option<Seen>, Error> {
-        let row = self.write.tx.find_targeting(self.books.environment, flag).await?;
+        let row = self.write.tx.find_targeting(self.books.place.id, flag).await?;
         row.as_ref().map(seen).transpose()
     }
 
     async fn write_rollout(&mut self, carried: &Carried, owned: &Owned, why: &str) -> Result<Identity, Error> {
         self.write.because(why.to_owned());
-        let targeting = self.write.tx.find_targeting(self.books.environment, &carried.flag).await?;
+        let targeting = self.write.tx.find_targeting(self.books.place.id, &carried.flag).await?;
         let targeting = targeting.ok_or_else(|| Error::internal("a release whose flag is gone"))?;
         let edit = |item: &mut FlagItem, revision| {
             item.enabled = owned.enabled;
@@ -138,13 +153,17 @@ impl Entry for AppEntry<'_> {
     }
 
     async fn tell(&mut self, carried: &Carried, notice: &Notice, state: &State) -> Result<(), Error> {
-        tell(&mut self.write, self.books.environment, carried, notice, state).await
+        let report = match notice.kind {
+            NoticeKind::Report => Some(self.books.app.report_for_notice(self.books.place.id, &carried.key).await?),
+            _ => None,
+        };
+        tell(&mut self.write, &self.books.place, carried, notice, state, report).await
     }
 
     fn audit(&mut self, carried: &Carried, command: &Command) {
         let after = json!({ "command": command.kind, "reason": command.reason, "force": command.force, "by": command.actor });
         let kind = if matches!(command.kind, CommandKind::Tick { .. }) { "checklist" } else { "release" };
-        self.write.audit(self.books.project, Some(self.books.environment), kind, &carried.key, Some(after.to_string()));
+        self.write.audit(self.books.project, Some(self.books.place.id), kind, &carried.key, Some(after.to_string()));
     }
 
     async fn replace(&mut self, head: ReleaseHead, run: &Run) -> Result<bool, Error> {
@@ -159,7 +178,7 @@ impl Entry for AppEntry<'_> {
 impl AppEntry<'_> {
     /// Takes a revision, and writes a targeting with it.
     async fn write_item(&mut self, targeting: &TargetingRow, edit: impl FnOnce(&mut FlagItem, u64)) -> Result<Identity, Error> {
-        let environment = self.write.lock(self.books.environment).await?;
+        let environment = self.write.lock(self.books.place.id).await?;
         let mut item = decode(&targeting.item)?;
         edit(&mut item, environment.identity().revision);
         let (text, now) = (encode(&item)?, self.write.now);
@@ -207,10 +226,37 @@ pub(super) async fn insert_record(write: &mut Write<'_>, id: i64, record: &Recor
     Ok(write.tx.insert_transition(id, &row).await?)
 }
 
-pub(super) async fn tell(write: &mut Write<'_>, environment: i64, carried: &Carried, notice: &Notice, state: &State) -> Result<(), Error> {
-    let _ = (write, environment, state);
-    tracing::info!(release = carried.key, to = notice.to, "{}", notice.text);
-    Ok(())
+/// Something that people are told, with where it happened.
+pub(super) async fn tell(
+    write: &mut Write<'_>,
+    place: &Named,
+    carried: &Carried,
+    notice: &Notice,
+    state: &State,
+    report: Option<Value>,
+) -> Result<(), Error> {
+    let step = carried.course.steps.get(state.step).filter(|_| state.started_ms.is_some());
+    let mut data = json!({
+        "text": notice.text, "project": place.project, "environment": place.environment, "release": carried.key, "flag": carried.flag,
+        "phase": phase_name(&state.phase), "state": state.phase.name(), "number": state.number,
+        "step": step.map(|_| state.step.saturating_add(1)), "percentage": step.map(|step| step.percentage.percent()),
+    });
+    if let Some(report) = report {
+        data["report"] = report;
+    }
+    let event = format!("{}/{}/{}", carried.key, notice.slot, notice.to);
+    let kind = match notice.kind {
+        NoticeKind::Transition => "release.transition",
+        NoticeKind::Alert => "release.alert",
+        NoticeKind::Escalation => "release.escalation",
+        NoticeKind::Announcement => "release.announcement",
+        NoticeKind::Status => "release.status",
+        NoticeKind::Completion => "release.completion",
+        NoticeKind::Report => "release.report",
+    };
+    let notice = NewNotice { event: &event, audience: &notice.to, kind, release: Some(&carried.key), data };
+    let now = write.now;
+    Ok(write.tx.tell(place.id, &[notice], now).await?)
 }
 
 pub(super) async fn replace(tx: &mut crate::store::Tx, head: ReleaseHead, run: &Run) -> Result<bool, Error> {

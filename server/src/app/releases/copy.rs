@@ -55,10 +55,6 @@ impl Copy {
         Ok(Self { course, calendar, limits_ms, queries: conditions.filter_map(query).collect() })
     }
 
-    pub(super) fn course(&self) -> &Course {
-        &self.course
-    }
-
     pub(super) fn limits_ms(&self) -> &[u32] {
         &self.limits_ms
     }

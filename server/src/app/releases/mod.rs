@@ -5,12 +5,13 @@ mod books;
 mod copy;
 mod create;
 mod owning;
+mod report;
 mod timeline;
 
 use storyflag_evaluation::Percentage;
 use storyflag_release::{
     machine::{Command, CommandKind, Phase},
-    plan::{self, Media, Progress, Reading},
+    plan::{self, Media, Reading},
     run::Run,
 };
 
@@ -112,11 +113,6 @@ impl App {
             _ => state.reading().plan.map(|plan| plan::write(Media::Markdown, &plan)).unwrap_or_default(),
         };
         Ok(plan::write_back(&document, &self.progress(state).await?))
-    }
-
-    async fn progress(&self, state: &ReleaseState) -> Result<Progress, Error> {
-        let _ = state;
-        Ok(Progress::default())
     }
 
     /// Whether a command may be given: the right, and the reason. What is safe needs neither reason nor version.

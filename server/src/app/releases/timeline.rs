@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ReleaseState;
-use crate::{app::App, error::Error, store::TransitionRow};
+use crate::{app::App, error::Error, store::{NoticeRow, TransitionRow}};
 
 /// The most changes of the flag that a timeline tells.
 const MOST_CHANGES: i64 = 500;
@@ -44,6 +44,8 @@ pub struct Entry {
     pub revision: Option<i64>,
     /// Who was told.
     pub audience: Option<String>,
+    /// What kind of message it was: `release.alert`.
+    pub topic: Option<String>,
 }
 
 impl Entry {
@@ -60,6 +62,23 @@ impl Entry {
             text: row.evidence.clone(),
             revision: row.revision,
             audience: None,
+            topic: None,
+        }
+    }
+
+    fn notice(row: &NoticeRow) -> Self {
+        Self {
+            kind: EntryKind::Notice,
+            at: row.created_at,
+            number: None,
+            from: None,
+            to: None,
+            step: None,
+            actor: None,
+            text: row.text(),
+            revision: None,
+            audience: Some(row.audience.clone()),
+            topic: Some(row.kind.clone()),
         }
     }
 }
@@ -89,8 +108,11 @@ impl App {
                 text: format!("the targeting was changed: {reason}"),
                 revision: change.revision,
                 audience: None,
+                topic: None,
             });
         }
+        let notices = self.store.list_notices(row.environment, &row.key).await?;
+        entries.extend(notices.iter().map(Entry::notice));
         entries.sort_by_key(|entry| (entry.at, entry.kind, entry.number));
         Ok(entries)
     }
