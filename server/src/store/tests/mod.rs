@@ -5,6 +5,7 @@ mod environments;
 mod flags;
 mod members;
 mod outage;
+mod outcomes;
 mod reports;
 mod schema;
 mod turns;
