@@ -6,6 +6,7 @@ mod flags;
 mod members;
 mod outage;
 mod outbox;
+mod outcomes;
 mod reports;
 mod schema;
 mod turns;
