@@ -21,6 +21,7 @@ const CLAIM: &str = "update outbox set attempts = attempts + 1, next_at = $3 whe
 const DELIVERED: &str = "update outbox set delivered_at = $2, next_at = null, error = null where id = $1 and delivered_at is null";
 const FAILED: &str = "update outbox set next_at = $3, error = $4 where id = $1 and attempts = $2 and next_at is not null";
 const GIVE_UP: &str = "update outbox set next_at = null, error = $3 where environment = $1 and channel = $2 and next_at is not null";
+const GIVE_UP_ONE: &str = "update outbox set next_at = null, error = $2 where id = $1 and next_at is not null";
 const HASTEN: &str = "update outbox set next_at = $3 where environment = $1 and channel = $2 and next_at > $3 and error is not null";
 const LIST: &str = "select id, event, channel, audience, kind, release, body, created_at, attempts, delivered_at, error from outbox \
      where environment = $1 and release = $2 order by created_at, event, channel";
@@ -203,6 +204,16 @@ impl Store {
             let query = sqlx::query(FAILED).bind(&claimed.id).bind(claimed.attempts).bind(next_at).bind(error);
             query.execute(db).await.map(drop)
         })?;
+        tx.commit().await
+    }
+
+    /// There is nobody any more whom a message could reach.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn give_up_notice(&self, id: &str, why: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        with_tx!(&mut tx, |db| sqlx::query(GIVE_UP_ONE).bind(id).bind(why).execute(db).await.map(drop))?;
         tx.commit().await
     }
 
