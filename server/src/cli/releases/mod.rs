@@ -12,6 +12,8 @@ mod screen;
 mod shape;
 mod show;
 mod starts;
+#[cfg(test)]
+mod tests;
 mod view;
 mod watch;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use storyflag_release::evidence::{count, percent};
 
 use super::{
-    Line, Page, Tone,
+    Line, NARROW, Page, Tone,
     figures::{bar, number, rate, rate_and_count},
 };
 use crate::cli::{
@@ -15,8 +15,7 @@ use crate::cli::{
 
 /// What stands beside a trigger's bar: `e = 10^12 of 1,000`.
 const BESIDE: usize = 21;
-/// Below so many columns only what matters most is told of an arm.
-const NARROW: usize = 64;
+const BESIDE_NARROW: usize = 13;
 
 impl Page<'_> {
     /// A bar each, from nothing to turning back.
@@ -24,10 +23,17 @@ impl Page<'_> {
         if self.release.step.is_none() {
             return Vec::new();
         }
+        let is_narrow = self.columns < NARROW;
+        let beside = if is_narrow { BESIDE_NARROW } else { BESIDE };
         let longest = self.release.triggers.iter().map(|trigger| trigger.name.chars().count()).max().unwrap_or_default();
         let names = longest.min(self.room() / 2);
-        let cells = self.cells(names.saturating_add(BESIDE + 3));
-        self.release.triggers.iter().map(|trigger| trigger_line(trigger, names, cells)).collect()
+        let cells = self.cells(names.saturating_add(beside + 3));
+        let line = |trigger: &Trigger| {
+            let share = trigger.share();
+            let name = Line::of(Tone::Plain, &shortened(&trigger.name, names)).padded(names.saturating_add(2));
+            name.with(heat(share), &bar(share, cells)).with(Tone::Plain, " ").followed_by(trigger.told(is_narrow))
+        };
+        self.release.triggers.iter().map(line).collect()
     }
 
     /// Treatment beside control.
@@ -51,15 +57,13 @@ impl Page<'_> {
     }
 }
 
-fn trigger_line(trigger: &Trigger, names: usize, cells: u16) -> Line {
-    let share = trigger.share();
-    let tone = match share {
+/// How near to turning back.
+fn heat(share: f64) -> Tone {
+    match share {
         share if share >= 1.0 => Tone::Bad,
         share if share >= 0.5 => Tone::Warning,
         _ => Tone::Plain,
-    };
-    let line = Line::of(Tone::Plain, &shortened(&trigger.name, names)).padded(names.saturating_add(2));
-    line.with(tone, &bar(share, cells)).with(Tone::Plain, " ").followed_by(trigger.told())
+    }
 }
 
 impl Trigger {
@@ -69,17 +73,15 @@ impl Trigger {
         self.bar.or_else(reckoned).unwrap_or_default()
     }
 
-    fn told(&self) -> Line {
-        match (self.e, self.last, self.turns_back_at) {
+    fn told(&self, is_narrow: bool) -> Line {
+        let is_read = self.kind == "reading";
+        let (name, value) = if is_read { ("", self.last) } else { ("e = ", self.e) };
+        match (value, self.turns_back_at.filter(|_| !is_narrow)) {
             _ if self.shown_to_hold => Line::of(Tone::Good, "shown to hold"),
-            (_, Some(last), Some(limit)) if self.kind == "reading" => {
-                Line::of(Tone::Plain, &format!("{} of {}", number(last), number(limit)))
-            }
-            (_, Some(last), None) if self.kind == "reading" => Line::of(Tone::Plain, &format!("last {}", number(last))),
-            (_, None, _) if self.kind == "reading" => Line::of(Tone::Warning, "not read yet"),
-            (Some(e), _, Some(limit)) => Line::of(Tone::Plain, &format!("e = {} of {}", number(e), number(limit))),
-            (Some(e), _, None) => Line::of(Tone::Plain, &format!("e = {}", number(e))),
-            _ => Line::of(Tone::Dim, "nothing counted"),
+            (Some(value), Some(limit)) => Line::of(Tone::Plain, &format!("{name}{} of {}", number(value), number(limit))),
+            (Some(value), None) => Line::of(Tone::Plain, &format!("{name}{}", number(value))),
+            (None, _) if is_read => Line::of(Tone::Warning, "not read yet"),
+            (None, _) => Line::of(Tone::Dim, "nothing yet"),
         }
     }
 }
@@ -91,7 +93,7 @@ fn heads(limits: &[&str], is_narrow: bool) -> Vec<String> {
         heads.extend(limits.iter().map(|limit| format!("> {limit}ms")));
         heads.push("new users".to_owned());
     }
-    heads.push("a second".to_owned());
+    heads.push("per s".to_owned());
     heads
 }
 

@@ -57,6 +57,22 @@ impl Line {
         self.0.iter().map(|(_, text)| text.chars().count()).sum()
     }
 
+    /// Broken between words, so that all of it is seen.
+    pub(super) fn wrapped(self, columns: usize) -> Vec<Self> {
+        let (mut lines, mut line) = (Vec::new(), Self::default());
+        for (tone, text) in self.0 {
+            for word in text.split_inclusive(' ') {
+                let width = word.trim_end_matches(' ').chars().count();
+                if line.width() > 0 && line.width().saturating_add(width) > columns {
+                    lines.push(std::mem::take(&mut line));
+                }
+                line.0.push((tone, word.to_owned()));
+            }
+        }
+        lines.push(line);
+        lines
+    }
+
     /// Cut where it would not fit.
     pub(super) fn fitted(self, columns: usize) -> Self {
         if self.width() <= columns {
@@ -105,5 +121,12 @@ mod tests {
         assert_eq!(line.clone().fitted(7).render(false), "überall");
         assert_eq!(line.clone().fitted(6).render(false), "übera…");
         assert_eq!(line.fitted(3).render(false), "üb…");
+    }
+
+    #[test]
+    fn what_matters_is_broken_between_words() {
+        let line = Line::of(Tone::Bad, "one").with(Tone::Plain, ": two three-and-four 5");
+        let rendered: Vec<String> = line.wrapped(8).iter().map(|line| line.render(false)).collect();
+        assert_eq!(rendered, ["one: two", "three-and-four", "5"]);
     }
 }

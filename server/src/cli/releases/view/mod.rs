@@ -14,7 +14,7 @@ use self::figures::moment;
 pub(in crate::cli) use self::line::{Line, Tone};
 pub(super) use self::words::{advice, entry_in_words, place_in_words, status_in_words};
 use super::{
-    super::table::{counted, lasting},
+    super::table::lasting,
     shape::{Entry, Release},
 };
 
@@ -22,6 +22,10 @@ use super::{
 const LATEST: usize = 5;
 /// The column at which everything but labels begins.
 const MARGIN: usize = 10;
+/// Text is not broken to columns that are narrower.
+const LEAST: usize = 20;
+/// Below so many columns only what matters most is told in a row of figures.
+const NARROW: usize = 64;
 
 /// What is shown, and how.
 #[derive(Debug)]
@@ -38,17 +42,17 @@ impl Page<'_> {
     /// The page, top down from what matters most: what does not fit on a screen is cut at its end.
     pub(super) fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.title(), self.state()];
-        lines.extend(section("BECAUSE", self.cause()));
-        lines.extend(section("ROLLBACK", self.rollback()));
-        lines.extend(section("TARGETS", self.targets()));
-        lines.extend(section("TO DO", advice(self.release, self.environment).map(|advice| Line::of(Tone::Warning, &advice))));
+        lines.extend(section("BECAUSE", self.whole(self.cause())));
+        lines.extend(section("ROLLBACK", self.whole(self.rollback())));
+        lines.extend(section("TARGETS", self.whole(self.targets())));
+        lines.extend(section("TO DO", self.whole(advice(self.release, self.environment).map(|advice| Line::of(Tone::Warning, &advice)))));
         lines.extend(section("STEPS", self.ramp()));
         lines.extend(section("NEXT", self.next()));
         lines.extend(section("TRIGGERS", self.triggers()));
         lines.extend(section("RATES", self.rates()));
-        lines.extend(section("INSTANCES", self.instances()));
+        lines.extend(section("INSTANCES", self.whole(self.instances())));
         lines.extend(section("ALERTS", self.alerts()));
-        lines.extend(section("EVIDENCE", self.evidence()));
+        lines.extend(section("EVIDENCE", self.whole(self.evidence())));
         lines.extend(section("TIMELINE", self.latest()));
         lines.into_iter().map(|line| line.fitted(self.columns)).collect()
     }
@@ -59,14 +63,19 @@ impl Page<'_> {
         lines.extend(section("NEXT", self.next()));
         lines.extend(section("TRIGGERS", self.triggers()));
         lines.extend(section("RATES", self.rates()));
-        lines.extend(section("INSTANCES", self.instances()));
-        lines.extend(section("EVIDENCE", self.evidence()));
+        lines.extend(section("INSTANCES", self.whole(self.instances())));
+        lines.extend(section("EVIDENCE", self.whole(self.evidence())));
         lines.into_iter().map(|line| line.fitted(self.columns)).collect()
     }
 
     /// The columns behind the labels.
     fn room(&self) -> usize {
         self.columns.saturating_sub(MARGIN)
+    }
+
+    /// All of a line, on as many as it takes.
+    fn whole(&self, line: Option<Line>) -> Vec<Line> {
+        line.map(|line| line.wrapped(self.room().max(LEAST))).unwrap_or_default()
     }
 
     /// How many cells a bar has beside `others` columns.
@@ -142,22 +151,21 @@ impl Page<'_> {
             return is_last.then(|| Line::of(Tone::Plain, "this is the last step: it completes when its bake is over"));
         };
         let mut line = Line::of(Tone::Plain, &format!("{} %", next.percentage));
-        if let Some(at) = &next.earliest_at {
-            line = line.with(Tone::Plain, &format!(" at {} UTC at the earliest", moment(at, self.now)));
+        if let Some(left_ms) = next.left_ms.filter(|left_ms| *left_ms > 0) {
+            line = line.with(Tone::Strong, &format!(" in {}", lasting(left_ms))).with(Tone::Plain, " at the earliest");
         }
-        Some(match next.left_ms {
-            Some(left_ms) if left_ms > 0 => line.with(Tone::Strong, &format!(", in {}", lasting(left_ms))),
-            _ => line,
+        Some(match &next.earliest_at {
+            Some(at) => line.with(Tone::Dim, &format!(", at {} UTC", moment(at, self.now))),
+            None => line,
         })
     }
 
     fn instances(&self) -> Option<Line> {
-        let health = self.release.health.as_ref().filter(|_| self.release.step.is_some())?;
+        let health = self.release.health.as_ref().filter(|_| self.release.step.is_some() && !self.release.ended)?;
         if health.instances == 0 {
             return Some(Line::of(Tone::Warning, "none is heard of"));
         }
-        let (heard, current) = (counted(health.instances, "instance"), health.current);
-        let text = format!("{heard} heard of, {current} of them with the present step");
+        let text = format!("{} heard of, {} with the present step", health.instances, health.current);
         let line = Line::of(if health.healthy { Tone::Plain } else { Tone::Warning }, &text);
         Some(match (health.behind_names.as_slice(), health.behind) {
             ([], 0) => line,
