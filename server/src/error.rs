@@ -44,6 +44,8 @@ pub enum Error {
         /// The `ETag` that stands.
         present: String,
     },
+    /// 428: what stands must be read before it is replaced.
+    PreconditionRequired(String),
     /// 413
     TooLarge(String),
     /// 415
@@ -105,6 +107,7 @@ impl Error {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(..) => StatusCode::CONFLICT,
             Self::StaleVersion { .. } => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionRequired(_) => StatusCode::PRECONDITION_REQUIRED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) | Self::InvalidDocument(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -124,6 +127,7 @@ impl Error {
             Self::Timeout => "timeout",
             Self::Conflict(..) => "conflict",
             Self::StaleVersion { .. } => "stale-version",
+            Self::PreconditionRequired(_) => "precondition-required",
             Self::TooLarge(_) => "too-large",
             Self::MediaType(_) => "media-type",
             Self::Invalid(_) | Self::InvalidDocument(_) => "invalid",
@@ -139,6 +143,7 @@ impl Error {
             | Self::Forbidden(detail)
             | Self::NotFound(detail)
             | Self::Conflict(detail, _)
+            | Self::PreconditionRequired(detail)
             | Self::TooLarge(detail)
             | Self::MediaType(detail) => detail.clone(),
             Self::Unauthorized => "a valid credential is needed: authorization: Bearer <token or SDK key>".to_owned(),

@@ -12,6 +12,7 @@
 //! | [`store`] | SQL: the only place that names sqlx |
 //! | [`publish`] | rulesets in memory, streams, the bus between nodes |
 //! | [`telemetry`] | what SDKs report |
+//! | [`scheduler`] | carries releases out |
 //! | [`cli`] | the `storyflag` command |
 
 pub mod api;
@@ -25,6 +26,7 @@ pub mod listener;
 pub mod middleware;
 pub mod publish;
 pub mod router;
+pub mod scheduler;
 pub mod server;
 pub mod store;
 pub mod telemetry;

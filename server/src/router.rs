@@ -28,6 +28,7 @@ use crate::{
     health::{self, Health},
     middleware::{self, HttpMetrics},
     publish::Hub,
+    scheduler::Scheduler,
     store::Store,
     telemetry::Telemetry,
 };
@@ -51,6 +52,8 @@ pub struct Parts {
     pub tokens: Tokens,
     /// What SDKs are served.
     pub hub: Hub,
+    /// Carries releases out.
+    pub scheduler: Scheduler,
     /// What SDKs report.
     pub telemetry: Telemetry,
     /// How the node is.
@@ -74,7 +77,7 @@ macro_rules! parts {
         }
     )+ };
 }
-parts!(app: App, store: Store, tokens: Tokens, hub: Hub, telemetry: Telemetry, health: Health, http: HttpMetrics, registry: Arc<Registry>);
+parts!(app: App, store: Store, tokens: Tokens, hub: Hub, scheduler: Scheduler, telemetry: Telemetry, health: Health, http: HttpMetrics, registry: Arc<Registry>);
 
 #[derive(OpenApi)]
 #[openapi(
@@ -128,6 +131,18 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(api::explain::explain_all))
         .routes(routes!(api::cohorts::list_cohorts))
         .routes(routes!(api::cohorts::find_cohort, api::cohorts::put_cohort, api::cohorts::delete_cohort))
+        .routes(routes!(api::releases::list_releases, api::releases::create_release))
+        .routes(routes!(api::releases::find_release))
+        .routes(routes!(api::releases::commands::start_release))
+        .routes(routes!(api::releases::commands::pause_release))
+        .routes(routes!(api::releases::commands::resume_release))
+        .routes(routes!(api::releases::commands::approve_release))
+        .routes(routes!(api::releases::commands::advance_release))
+        .routes(routes!(api::releases::commands::rollback_release))
+        .routes(routes!(api::releases::commands::cancel_release))
+        .routes(routes!(api::releases::commands::tick_item))
+        .routes(routes!(api::releases::timeline::release_timeline))
+        .routes(routes!(api::releases::report::release_report))
         .routes(routes!(api::instances::list_instances))
         .routes(routes!(api::instances::list_usage))
         .routes(routes!(api::keys::list_keys, api::keys::create_key))
@@ -154,6 +169,11 @@ fn sdk() -> OpenApiRouter<AppState> {
         .routes(routes!(api::lists::get_list))
 }
 
+/// What people follow: answers without an end, so without a time limit.
+fn followed() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(api::releases::events::release_events))
+}
+
 /// What SDKs report.
 fn reports() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -170,7 +190,7 @@ fn operation() -> OpenApiRouter<AppState> {
 fn documented() -> (OpenApiRouter<AppState>, OpenApiRouter<AppState>) {
     let mut document = Document::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    let people = OpenApiRouter::with_openapi(document).merge(api()).merge(streamed()).merge(reports()).merge(operation());
+    let people = OpenApiRouter::with_openapi(document).merge(api()).merge(streamed()).merge(followed()).merge(reports()).merge(operation());
     (people, sdk())
 }
 

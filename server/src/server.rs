@@ -16,6 +16,7 @@ use crate::{
     middleware::HttpMetrics,
     publish::{Bus, BusError, Hub, Options, Rate},
     router::{AppState, Parts, router},
+    scheduler::Scheduler,
     store::{Store, StoreError},
     telemetry::Telemetry,
 };
@@ -74,8 +75,9 @@ impl Server {
             let (app, stop) = (app.clone(), background.clone());
             async move { app.sweep_forever(stop).await }
         });
+        let scheduler = Scheduler::start(app.clone(), background.clone(), &mut registry);
         let health = Health::new(store.clone(), hub.clone(), node);
-        let state = AppState(Arc::new(Parts { app, store, tokens, hub, telemetry, health, http, registry: Arc::new(registry) }));
+        let state = AppState(Arc::new(Parts { app, store, tokens, hub, scheduler, telemetry, health, http, registry: Arc::new(registry) }));
         Ok(Self { config, state, first_start, background })
     }
 

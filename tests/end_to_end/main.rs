@@ -34,6 +34,7 @@ mod prerequisites;
 mod readers;
 mod readme;
 mod regression;
+mod releases;
 mod roles;
 mod targetings;
 mod time_travel;

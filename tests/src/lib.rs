@@ -29,6 +29,7 @@ pub mod reference;
 pub mod scripted;
 pub mod served;
 mod service;
+pub mod shop;
 pub mod users;
 pub mod workdir;
 

@@ -113,14 +113,27 @@ impl Evidence {
 
     /// The absolute triggers on our own counts that are not shown to hold, each with its counts.
     pub fn thin(&self, triggers: &[Trigger]) -> Vec<String> {
-        let unproven = triggers.iter().filter_map(|trigger| {
+        let said = self.unproven_shares(triggers);
+        said.map(|(_, trigger, (hits, trials))| format!("{}: {} of {} requests", trigger.name, count(hits), count(trials))).collect()
+    }
+
+    /// The indices of the same.
+    pub fn unproven(&self, triggers: &[Trigger]) -> Vec<usize> {
+        self.unproven_shares(triggers).map(|(index, _, _)| index).collect()
+    }
+
+    fn unproven_shares<'a>(&self, triggers: &'a [Trigger]) -> impl Iterator<Item = (usize, &'a Trigger, (u64, u64))> {
+        triggers.iter().enumerate().filter_map(|(index, trigger)| {
             let Test::Absolute { share, limit } = trigger.test else { return None };
             let (hits, trials) = self.share(share);
-            let limit = limit.percent() / 100.0;
-            let text = || format!("{}: {} of {} requests", trigger.name, count(hits), count(trials));
-            (!share_is_below(hits, trials, limit, BOUND_ALPHA)).then(text)
-        });
-        unproven.collect()
+            let holds = share_is_below(hits, trials, limit.percent() / 100.0, BOUND_ALPHA);
+            (!holds).then_some((index, trigger, (hits, trials)))
+        })
+    }
+
+    /// What another source said last, by trigger, in their order.
+    pub fn readings(&self) -> Vec<Option<Reading>> {
+        self.judges.iter().map(|judge| if let Judge::Reading { last, .. } = judge { last.clone() } else { None }).collect()
     }
 
     /// (counted, all) over treatment and cohort.

@@ -1,7 +1,7 @@
 //! The one rule of advance.
 
 use super::turn::Turn;
-use super::{Approval, Doing, Effect, Hold, NoticeKind, Owned, Phase, Targets};
+use super::{Approval, Course, Doing, Effect, Hold, NoticeKind, Owned, Phase, State, Target, Targets};
 use crate::evidence::{BOUND_ALPHA, Evidence, SampleRatio, Share, count, float, percent, share_is_above, share_is_below};
 
 /// Telemetry may be missing for so long before the hold is written down: a blink makes no transition, but adds no bake.
@@ -162,29 +162,16 @@ impl Turn<'_> {
         format!("{share} of new units are in ({treatment} of treatment, {control} of control), not {percentage}: evidence may be biased")
     }
 
-    /// The present step's error rate beside the control's.
+    /// See [`super::State::counts_line`].
     pub(super) fn counts_line(&self) -> String {
-        let evidence = &self.state.evidence;
-        let ((hits, trials), (others, compared)) = (evidence.share(Share::Error), Share::Error.of(&evidence.control));
-        let rate = |hits: u64, trials: u64| if trials == 0 { "none".to_owned() } else { percent(float(hits) / float(trials)) };
-        let control = if compared == 0 { "no control".to_owned() } else { format!("control {}", rate(others, compared)) };
-        let watched = if self.course.is_plain_schedule() { ", nothing watched" } else { "" };
-        format!("error_rate {} ({} of {} requests), {control}{watched}", rate(hits, trials), count(hits), count(trials))
+        self.state.counts_line(self.course)
     }
 
     /// What the last step says of the targets: over treatment and cohort, by bounds that hold at any moment.
     fn judge_targets(&self) -> (Targets, String) {
         let (mut verdict, mut said) = (Targets::Met, Vec::new());
         for target in &self.course.targets {
-            let (hits, trials) = self.state.evidence.share(target.share);
-            let limit = target.limit.percent() / 100.0;
-            let one = if share_is_below(hits, trials, limit, BOUND_ALPHA) {
-                Targets::Met
-            } else if share_is_above(hits, trials, limit, BOUND_ALPHA) {
-                Targets::NotMet
-            } else {
-                Targets::NotProven
-            };
+            let (one, hits, trials) = target.judge(&self.state.evidence);
             said.push(format!("{} {} ({} of {})", target.name, one.name(), count(hits), count(trials)));
             verdict = match (verdict, one) {
                 (Targets::NotMet, _) | (_, Targets::NotMet) => Targets::NotMet,
@@ -193,5 +180,34 @@ impl Turn<'_> {
             };
         }
         (verdict, if said.is_empty() { "none named".to_owned() } else { said.join(", ") })
+    }
+}
+
+impl State {
+    /// The present step's error rate beside the control's, in one line.
+    pub fn counts_line(&self, course: &Course) -> String {
+        let evidence = &self.evidence;
+        let ((hits, trials), (others, compared)) = (evidence.share(Share::Error), Share::Error.of(&evidence.control));
+        let rate = |hits: u64, trials: u64| if trials == 0 { "none".to_owned() } else { percent(float(hits) / float(trials)) };
+        let control = if compared == 0 { "no control".to_owned() } else { format!("control {}", rate(others, compared)) };
+        let watched = if course.is_plain_schedule() { ", nothing watched" } else { "" };
+        format!("error_rate {} ({} of {} requests), {control}{watched}", rate(hits, trials), count(hits), count(trials))
+    }
+}
+
+impl Target {
+    /// What a step's evidence says of it, by bounds that hold at any moment: with the requests of treatment and cohort that miss
+    /// it, and how many there were in all.
+    pub fn judge(&self, evidence: &Evidence) -> (Targets, u64, u64) {
+        let (hits, trials) = evidence.share(self.share);
+        let limit = self.limit.percent() / 100.0;
+        let verdict = if share_is_below(hits, trials, limit, BOUND_ALPHA) {
+            Targets::Met
+        } else if share_is_above(hits, trials, limit, BOUND_ALPHA) {
+            Targets::NotMet
+        } else {
+            Targets::NotProven
+        };
+        (verdict, hits, trials)
     }
 }

@@ -32,6 +32,7 @@ impl Turn<'_> {
         let reason = command.reason.clone().unwrap_or_default();
         match command.kind {
             CommandKind::Start { from } => {
+                let from = from.or(self.state.from);
                 let against = self.against_start(from, command.force);
                 if against.is_empty() {
                     self.start(from.unwrap_or(0), Some(command.actor.clone()), &reason);
@@ -55,13 +56,14 @@ impl Turn<'_> {
     /// A start that is refused is not tried again: a human starts it.
     fn start_by_itself(&mut self, start_ms: Option<i64>) {
         let Some(start_ms) = start_ms else { return };
-        let not_before_ms = self.course.steps.first().and_then(|step| step.not_before_ms);
+        let from = self.state.from;
+        let not_before_ms = self.course.steps.get(from.unwrap_or(0)).and_then(|step| step.not_before_ms);
         if self.now < start_ms || self.allowed_ms(not_before_ms) > self.now {
             return;
         }
-        let against = self.against_start(None, false);
+        let against = self.against_start(from, false);
         if against.is_empty() {
-            return self.start(0, None, "its time has come");
+            return self.start(from.unwrap_or(0), None, "its time has come");
         }
         let evidence = format!("not started: {}", against.join("; "));
         self.go(Phase::Scheduled { start_ms: None }, None, evidence);

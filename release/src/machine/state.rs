@@ -14,6 +14,9 @@ pub struct State {
     pub number: u64,
     /// What it is doing.
     pub phase: Phase,
+    /// The index of the step to begin with, where whoever created the release named one.
+    #[serde(default)]
+    pub from: Option<usize>,
     /// The index of its present step; 0 before the first.
     pub step: usize,
     /// When the present step was taken.
@@ -229,6 +232,7 @@ impl State {
         Self {
             number: 0,
             phase: Phase::Scheduled { start_ms },
+            from: None,
             step: 0,
             step_ms: 0,
             bake_ms: 0,

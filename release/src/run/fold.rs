@@ -14,9 +14,6 @@ use crate::{evidence::Second, machine::State};
 pub struct Run {
     /// Where the machine stands.
     pub state: State,
-    /// The step to begin with, where the one who created the release named one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<usize>,
     /// The ruleset with which the release's last write came: who runs it, or a later one, runs the present step.
     pub written: Identity,
     /// When it was written, in epoch milliseconds.
@@ -30,11 +27,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// A release that was just created; its flag's watch came with `written`.
-    pub fn scheduled(start_ms: Option<i64>, from: Option<usize>, written: Identity, now: i64) -> Self {
+    /// A release that was just created, and stands at `state`; its flag's watch came with `written`.
+    pub fn scheduled(state: State, written: Identity, now: i64) -> Self {
         Self {
-            state: State::scheduled(start_ms),
-            from,
+            state,
             written,
             written_ms: now,
             rollout_revision: written.revision,
@@ -112,7 +108,7 @@ mod tests {
     }
 
     fn run() -> Run {
-        Run::scheduled(None, None, Identity { incarnation: 1, revision: 7, digest: 0 }, 0)
+        Run::scheduled(State::scheduled(None), Identity { incarnation: 1, revision: 7, digest: 0 }, 0)
     }
 
     #[test]

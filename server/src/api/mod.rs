@@ -21,6 +21,7 @@ pub mod plans;
 pub mod problems;
 pub mod projects;
 pub mod rehearsals;
+pub mod releases;
 pub mod rollout;
 pub mod ruleset;
 pub mod sdk;

@@ -56,6 +56,9 @@ pub enum WriteProblems {
     /// The body is of another media type.
     #[response(status = 415, content_type = "application/problem+json")]
     MediaType(Problem),
+    /// A release drives the flag: what stands must be read before it is replaced, so send `If-Match`.
+    #[response(status = 428, content_type = "application/problem+json")]
+    PreconditionRequired(Problem),
     /// The request is not right; every fault is listed with its pointer.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(Problem),

@@ -6,6 +6,7 @@ use super::{
     App, Ask, Done, Place, check_key,
     items::refuse,
     references,
+    releases::name_cohort,
     targetings::{MOST_PATTERNS, has_pattern, reason_given},
     write::Write,
 };
@@ -130,6 +131,10 @@ impl App {
         let row = write.tx.find_cohort(environment.id, key).await?;
         let row = row.filter(|row| row.deleted_at.is_none()).ok_or_else(|| Error::no_such("cohort", key))?;
         ask.matches(row.version)?;
+        let released_by = name_cohort(&mut write, environment.id, key).await?;
+        if !released_by.is_empty() {
+            return Err(Error::Conflict(format!("cohort {key:?} is named by {}, which is under way", released_by.join(", ")), None));
+        }
         let named_by = references::flags_that_name_cohort(&mut write.tx, environment.id, key).await?;
         if !named_by.is_empty() {
             return Err(Error::Conflict(format!("cohort {key:?} is named by {}: change those first", named_by.join(", ")), None));

@@ -11,6 +11,7 @@ use super::{
     flag_definition::{audit_of, row_of, same_content, tags_of},
     items::{Understood, born, decode, encode, refuse, understand, variants_of},
     references,
+    releases::refuse_while_live,
     write::Write,
 };
 use crate::{
@@ -122,6 +123,7 @@ impl App {
             // It is gone from every environment, for ever: who is here for some of them only may not.
             ask.caller.reaches(&project.key, &environment.key)?;
             let Some(targeting) = write.tx.find_targeting(environment.id, key).await? else { continue };
+            refuse_while_live(&mut write, &environment, key, "a flag that is released is not archived").await?;
             self.may_archive(&mut write, ask, &project, &environment, &targeting).await?;
             write.tx.delete_targeting(environment.id, key).await?;
             write.put(environment.id, ItemKind::Flag, key, Some(&targeting.item), None)?;
@@ -244,6 +246,9 @@ async fn redefine(
     let targeting = write.tx.find_targeting(environment.id, &wanted.key).await?;
     let targeting = targeting.ok_or_else(|| Error::internal("a live flag without a targeting"))?;
     let mut item = decode(&targeting.item)?;
+    if item.variants != *variants {
+        refuse_while_live(write, environment, &wanted.key, "the variants of a flag that is released do not change").await?;
+    }
     if item.variants.get(&item.off) == variants.get(&item.off) {
         may_touch(ask, project, environment, serves_only_off(&item))?;
     } else {

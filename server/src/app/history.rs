@@ -5,6 +5,7 @@ use storyflag_evaluation::{FlagItem, ItemKind};
 use super::{
     App, Ask, Done, Place,
     items::{decode, understand},
+    releases::Edit,
     targetings::TargetingState,
 };
 use crate::{error::Error, store::ChangeRow};
@@ -52,7 +53,7 @@ impl App {
         let text = self.store.item_at(place.environment.id, ItemKind::Flag.name(), flag, revision).await?;
         let text = text.ok_or_else(|| Error::invalid("/revision", format!("at revision {revision} there was no flag {flag:?} here")))?;
         let then = decode(&text)?;
-        self.change(ask, place, flag, |state| {
+        self.change(ask, place, flag, Edit::Part, |state| {
             Ok(FlagItem {
                 off: then.off,
                 enabled: then.enabled,

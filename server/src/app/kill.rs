@@ -2,7 +2,7 @@
 
 use storyflag_evaluation::FlagItem;
 
-use super::{App, Ask, Done, Place, targetings::TargetingState, write::Write};
+use super::{App, Ask, Done, Place, releases::Edit, targetings::TargetingState, write::Write};
 use crate::{auth::Right, error::Error};
 
 impl App {
@@ -16,7 +16,8 @@ impl App {
         let ask = Ask { if_match: None, told_version: None, ..ask.clone() };
         ask.caller.may(Right::Lower, &place.project.key, &place.environment)?;
         let write = Write::begin_ahead(self, &ask).await?;
-        let done = self.change_within(write, &ask, place, flag, |state| Ok(FlagItem { killed: true, ..state.item.clone() })).await;
+        let done =
+            self.change_within(write, &ask, place, flag, Edit::Part, |state| Ok(FlagItem { killed: true, ..state.item.clone() })).await;
         match done {
             Err(error) => Err(self.or_near(error, place, flag).await),
             Ok(done) => Ok(self.warned(place, flag, done)),
@@ -28,7 +29,7 @@ impl App {
     /// # Errors
     /// 403, 404, 412, 422; the database away.
     pub async fn revive(&self, ask: &Ask, place: &Place, flag: &str) -> Result<Done<TargetingState>, Error> {
-        let done = self.change(ask, place, flag, |state| Ok(FlagItem { killed: false, ..state.item.clone() })).await;
+        let done = self.change(ask, place, flag, Edit::Part, |state| Ok(FlagItem { killed: false, ..state.item.clone() })).await;
         match done {
             Err(error) => Err(self.or_near(error, place, flag).await),
             done => done,

@@ -23,6 +23,7 @@ mod plans;
 mod projects;
 mod references;
 mod rehearsals;
+mod releases;
 mod rollout;
 mod targetings;
 mod write;
@@ -32,7 +33,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     auth::Caller,
@@ -53,6 +54,7 @@ pub use keys::NewKey;
 pub use members::{LONGEST_UNIT, MEMBERS_AT_ONCE, MOST_MEMBERS, MembersChanged, Units};
 pub use plans::{StoredPlan, executable, read_document};
 pub use rehearsals::{RehearsalAsk, Rehearsed, predict_plan, rehearse_plan};
+pub use releases::{AppBooks, Entry, EntryKind, NewRelease, ReleaseState, phase_name};
 pub use targetings::{TargetingDefinition, TargetingState};
 
 /// The use cases, over a database and what publishes it. Cheap to clone.
@@ -63,6 +65,8 @@ pub struct App {
     telemetry: Telemetry,
     /// Where requests were aimed before: what is asked of memory needs no database to find its environment.
     places: Arc<RwLock<HashMap<(String, String), Place>>>,
+    /// Told of every commit: whoever follows releases looks at once.
+    stirred: Arc<Notify>,
     /// Rehearsals take turns: each takes a processor for a while.
     rehearsing: Arc<Semaphore>,
 }
@@ -140,7 +144,14 @@ impl Ask {
 impl App {
     /// Over these.
     pub fn new(store: Store, hub: Hub, telemetry: Telemetry) -> Self {
-        Self { store, hub, telemetry, places: Arc::default(), rehearsing: Arc::new(Semaphore::new(rehearsals::REHEARSALS_AT_ONCE)) }
+        Self {
+            store,
+            hub,
+            telemetry,
+            places: Arc::default(),
+            stirred: Arc::default(),
+            rehearsing: Arc::new(Semaphore::new(rehearsals::REHEARSALS_AT_ONCE)),
+        }
     }
 
     /// The project with this key.
@@ -164,6 +175,17 @@ impl App {
         let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
         places.insert((place.project.key.clone(), place.environment.key.clone()), place.clone());
         Ok(place)
+    }
+
+    /// The environment of a row.
+    ///
+    /// # Errors
+    /// 404; the database away.
+    pub async fn place_of(&self, environment: i64) -> Result<Place, Error> {
+        let gone = || Error::NotFound("the environment is gone".to_owned());
+        let environment = self.store.find_environment_by_id(environment).await?.ok_or_else(gone)?;
+        let project = self.store.find_project_by_id(environment.project).await?.ok_or_else(gone)?;
+        Ok(Place { project, environment })
     }
 
     /// The same, from memory where the database is away: for what is answered from memory anyway.
@@ -206,6 +228,11 @@ impl App {
     /// How many instances of an environment were heard of lately.
     pub async fn count_instances(&self, environment: i64) -> usize {
         self.telemetry.instances(environment).await
+    }
+
+    /// Told of every commit of this node.
+    pub fn stirred(&self) -> Arc<Notify> {
+        Arc::clone(&self.stirred)
     }
 
     /// The database, for `/health`.

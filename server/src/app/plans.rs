@@ -32,7 +32,7 @@ impl StoredPlan {
 
     /// What it is written in.
     pub fn media(&self) -> Media {
-        MEDIA.iter().find(|(name, _)| *name == self.row.entry.media).map_or(Media::Yaml, |(_, media)| *media)
+        media_named(&self.row.entry.media)
     }
 
     /// The plan, if it can be executed here.
@@ -171,10 +171,14 @@ impl App {
     }
 }
 
+/// What a row's name of a media type means.
+pub(super) fn media_named(name: &str) -> Media {
+    MEDIA.iter().find(|(known, _)| *known == name).map_or(Media::Yaml, |(_, media)| *media)
+}
+
 /// What a stored document says. A later version of this service may find faults that the one before it did not.
 fn read_row(row: &PlanRow) -> Reading {
-    let media = MEDIA.iter().find(|(name, _)| *name == row.entry.media).map_or(Media::Yaml, |(_, media)| *media);
-    read_document(media, &row.document)
+    read_document(media_named(&row.entry.media), &row.document)
 }
 
 fn wanted(known: Option<&PlanRow>, project: i64, plan: &Plan, media: Media, text: &str) -> PlanRow {

@@ -2,7 +2,7 @@
 
 use storyflag_evaluation::{Fault, FlagItem, Percentage, Rollout};
 
-use super::{App, Ask, Done, Place, targetings::TargetingState};
+use super::{App, Ask, Done, Place, releases::Edit, targetings::TargetingState};
 use crate::error::Error;
 
 impl App {
@@ -28,7 +28,7 @@ impl App {
             item.rollout.millionths = percentage;
             Ok(item)
         };
-        match self.change(ask, place, flag, edit).await {
+        match self.change(ask, place, flag, Edit::Part, edit).await {
             Err(error) => Err(self.or_near(within_rollout(error), place, flag).await),
             Ok(done) => Ok(self.warned(place, flag, done)),
         }
@@ -39,7 +39,7 @@ impl App {
     /// # Errors
     /// 403, 404, 409, 412, 422; the database away.
     pub async fn put_rollout(&self, ask: &Ask, place: &Place, flag: &str, rollout: Rollout) -> Result<Done<TargetingState>, Error> {
-        match self.change(ask, place, flag, |state| Ok(FlagItem { rollout, ..state.item.clone() })).await {
+        match self.change(ask, place, flag, Edit::Whole, |state| Ok(FlagItem { rollout, ..state.item.clone() })).await {
             Err(error) => Err(self.or_near(within_rollout(error), place, flag).await),
             Ok(done) => Ok(self.warned(place, flag, done)),
         }

@@ -10,6 +10,7 @@ use super::{
     exposure::{exposure, is_safe},
     items::{Understood, encode, not_understood, refuse, understand, with_killed},
     references,
+    releases::{Edit, Owning, owned_changed},
     write::Write,
 };
 use crate::{
@@ -119,7 +120,7 @@ impl App {
             Some(_) => Some(self.made_at(place.environment.id, flag).await?),
             None => None,
         };
-        self.change(ask, place, flag, |state| {
+        self.change(ask, place, flag, Edit::Whole, |state| {
             told_as_it_is(state, &definition, made_at)?;
             let item = &state.item;
             Ok(FlagItem {
@@ -143,6 +144,7 @@ impl App {
         ask: &Ask,
         place: &Place,
         flag: &str,
+        kind: Edit,
         edit: impl FnOnce(&TargetingState) -> Result<FlagItem, Error>,
     ) -> Result<Done<TargetingState>, Error> {
         // Who may not even lower does not get as far as the lock.
@@ -152,7 +154,7 @@ impl App {
             None => edit(state),
             Some(why) => Err(not_understood(why)),
         };
-        self.change_within(write, ask, place, flag, edit).await
+        self.change_within(write, ask, place, flag, kind, edit).await
     }
 
     /// The same of any targeting, in a write that has begun.
@@ -162,13 +164,14 @@ impl App {
         ask: &Ask,
         place: &Place,
         flag: &str,
+        kind: Edit,
         edit: impl FnOnce(&TargetingState) -> Result<FlagItem, Error>,
     ) -> Result<Done<TargetingState>, Error> {
         let environment = write.lock(place.environment.id).await?;
         let row = write.tx.find_targeting(environment.id, flag).await?;
         let before = TargetingState::of(row.ok_or_else(|| Error::no_such("flag", flag))?)?;
         ask.matches(before.row.version)?;
-        let item = edit(&before)?;
+        let mut item = edit(&before)?;
         // A write that raised the incarnation is made even where it changes nothing: the same kill again must reach SDKs
         // that hold more than a database that went back.
         let raised = environment.incarnation != place.environment.incarnation;
@@ -181,28 +184,60 @@ impl App {
         if before.item.killed && item.killed && item.off != before.item.off {
             return Err(Error::conflict("/off", "is what everybody gets while the flag is killed: revive it first"));
         }
-        if !is_safe(&before.item, &item) {
-            let mut faults = may_go_forward(ask, &place.project.key, &environment, &before.item, &item)?;
-            let bounds = check_bounds(&item);
-            let within = bounds.is_empty();
-            faults.extend(bounds);
-            faults.extend(missing_unit(&item));
-            // What is out of bounds is not looked into any further: that would be work without bound.
-            if within {
-                faults.extend(check_flag(&item));
-                faults.extend(references::check(&mut write.tx, environment.id, &before.item, &item).await?);
-            }
-            refuse(faults)?;
+        let is_safe = is_safe(&before.item, &item);
+        let owning = Owning::find(&mut write, environment.id, &before.item).await?;
+        if let Some(owning) = &owning {
+            owning.allows(ask, &place.project.key, &environment, kind, (&before.item, &item), is_safe)?;
         }
+        if !is_safe {
+            self.check_forward(&mut write, ask, place, &environment, &before.item, &item).await?;
+        }
+        note_new_rollout(&before.item, &mut item, environment.identity().revision);
         let text = before.text_of(&item)?;
         write.put(environment.id, ItemKind::Flag, flag, Some(&before.row.item), Some(text.clone()))?;
         let subject = &ask.caller.subject;
         let version = write.tx.update_targeting(environment.id, flag, &text, write.now, subject).await?;
         let row = TargetingRow { version, item: text, updated_at: write.now, updated_by: subject.clone(), ..before.row.clone() };
+        let superseded = match owning {
+            Some(owning) => owning.supersede(&mut write, place, &before.item, &item).await?,
+            None => Vec::new(),
+        };
         let revision = write.commit().await?;
         let after = TargetingState { row, item, unsupported: before.unsupported.clone() };
-        let warnings = warnings(&after);
+        let warnings = superseded.into_iter().chain(warnings(&after)).collect();
         Ok(Done { before: Some(before), after, revision, changed: true, warnings })
+    }
+
+    /// What a change that is not safe needs: the right, the reason, bounds, and that all of it fits together.
+    async fn check_forward(
+        &self,
+        write: &mut Write<'_>,
+        ask: &Ask,
+        place: &Place,
+        environment: &EnvironmentRow,
+        before: &FlagItem,
+        after: &FlagItem,
+    ) -> Result<(), Error> {
+        let mut faults = may_go_forward(ask, &place.project.key, environment, before, after)?;
+        let bounds = check_bounds(after);
+        let within = bounds.is_empty();
+        faults.extend(bounds);
+        faults.extend(missing_unit(after));
+        // What is out of bounds is not looked into any further: that would be work without bound.
+        if within {
+            faults.extend(check_flag(after));
+            faults.extend(references::check(&mut write.tx, environment.id, before, after).await?);
+        }
+        refuse(faults)
+    }
+}
+
+/// What is counted under another rollout is counted anew; and only releases say what is watched.
+fn note_new_rollout(before: &FlagItem, after: &mut FlagItem, revision: u64) {
+    after.watch.clone_from(&before.watch);
+    let is_new = owned_changed(before, after);
+    if let Some(watch) = after.watch.as_mut().filter(|_| is_new) {
+        watch.rollout_revision = revision;
     }
 }
 

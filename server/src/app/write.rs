@@ -1,5 +1,7 @@
 //! One write: the environment's row first, then the rest, then history, then the commit, then the news.
 
+use std::borrow::Cow;
+
 use storyflag_evaluation::{Identity, ItemKind, item_hash};
 
 use super::{App, Ask, now_ms};
@@ -19,7 +21,7 @@ const MOST_BYTES_AN_ITEM: usize = 256 * 1024;
 /// A write under way. Dropped without [`Write::commit`], nothing happened.
 pub(super) struct Write<'a> {
     app: &'a App,
-    ask: &'a Ask,
+    ask: Cow<'a, Ask>,
     /// For what each noun writes.
     pub(super) tx: Tx,
     /// Epoch milliseconds at which it began.
@@ -50,15 +52,20 @@ struct Audit {
 
 impl<'a> Write<'a> {
     pub(super) async fn begin(app: &'a App, ask: &'a Ask) -> Result<Self, Error> {
-        Ok(Self::with(app, ask, app.store.begin().await?))
+        Ok(Self::with(app, Cow::Borrowed(ask), app.store.begin().await?))
     }
 
     /// The same ahead of every write that waits for its turn: for a kill.
     pub(super) async fn begin_ahead(app: &'a App, ask: &'a Ask) -> Result<Self, Error> {
-        Ok(Self { ahead: true, ..Self::with(app, ask, app.store.begin_ahead().await?) })
+        Ok(Self { ahead: true, ..Self::with(app, Cow::Borrowed(ask), app.store.begin_ahead().await?) })
     }
 
-    fn with(app: &'a App, ask: &'a Ask, tx: Tx) -> Self {
+    /// The same in the name of the service, which asks for itself.
+    pub(super) async fn begin_own(app: &'a App, ask: Ask) -> Result<Self, Error> {
+        Ok(Self::with(app, Cow::Owned(ask), app.store.begin().await?))
+    }
+
+    fn with(app: &'a App, ask: Cow<'a, Ask>, tx: Tx) -> Self {
         Self { app, ask, tx, now: now_ms(), locked: Vec::new(), audits: Vec::new(), ahead: false }
     }
 
@@ -73,6 +80,22 @@ impl<'a> Write<'a> {
         let (flags, item_bytes) = (row.flags, row.item_bytes);
         self.locked.push(Locked { row: row.clone(), digest: identity.digest, flags, item_bytes, items: Vec::new() });
         Ok(row)
+    }
+
+    /// Locks an environment without a revision: what is found under the lock says whether one is taken, by [`Write::lock`].
+    pub(super) async fn hold(&mut self, environment: i64) -> Result<EnvironmentRow, Error> {
+        let row = self.tx.lock_environment(environment).await?;
+        row.ok_or_else(|| Error::NotFound("the environment is gone".to_owned()))
+    }
+
+    /// Who writes.
+    pub(super) fn subject(&self) -> &str {
+        &self.ask.caller.subject
+    }
+
+    /// Says why, where that is known only under the lock.
+    pub(super) fn because(&mut self, reason: String) {
+        self.ask.to_mut().reason = Some(reason);
     }
 
     /// What an environment serves from now on under a key, and what it served before.
@@ -121,10 +144,10 @@ impl<'a> Write<'a> {
     pub(super) async fn commit(mut self) -> Result<Option<i64>, Error> {
         self.settle().await?;
         for locked in &self.locked {
-            let rows: Vec<NewChange<'_>> = locked.items.iter().map(|item| row_of(self.ask, locked, item)).collect();
+            let rows: Vec<NewChange<'_>> = locked.items.iter().map(|item| row_of(&self.ask, locked, item)).collect();
             self.tx.insert_changes(&rows).await?;
         }
-        let audits: Vec<NewChange<'_>> = self.audits.iter().map(|audit| row_of_audit(self.ask, self.now, audit)).collect();
+        let audits: Vec<NewChange<'_>> = self.audits.iter().map(|audit| row_of_audit(&self.ask, self.now, audit)).collect();
         self.tx.insert_changes(&audits).await?;
         if self.ask.dry_run {
             let revision = self.locked.last().map(|locked| locked.row.revision.saturating_sub(1));
@@ -137,6 +160,7 @@ impl<'a> Write<'a> {
             let identity = Identity { digest: locked.digest, ..locked.row.identity() };
             self.app.hub.publish(&Committed { environment: locked.row.id, identity, items: locked.items });
         }
+        self.app.stirred.notify_one();
         Ok(revision)
     }
 

@@ -26,6 +26,11 @@ impl Caller {
         Self { subject: "storyflag".to_owned(), role: Role::Admin, request_id: "first-start".to_owned(), environments: None }
     }
 
+    /// A release, which carries its plan out by itself.
+    pub(crate) fn release(key: &str) -> Self {
+        Self { subject: format!("release:{key}"), role: Role::Admin, request_id: key.to_owned(), environments: None }
+    }
+
     /// Whether they may do this in an environment.
     ///
     /// # Errors

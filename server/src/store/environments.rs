@@ -11,7 +11,8 @@ const RAISED_EVERY_MS: i64 = 600_000;
 
 macro_rules! columns {
     () => {
-        "id, project, key, name, protected, revision, incarnation, regressed, digest, flags, item_bytes, changed_at, settings, options, version"
+        "id, project, key, name, protected, revision, incarnation, regressed, digest, flags, item_bytes, changed_at, settings, options, version, \
+         exists (select 1 from channels where channels.environment = environments.id) as has_channels"
     };
 }
 
@@ -32,6 +33,8 @@ const LOCK_AND_ADVANCE: &str = concat!(
      where id = $1 returning ",
     columns!()
 );
+/// Locks without a revision: what it decides may turn out not to change what is served.
+const LOCK: &str = concat!("update environments set revision = revision where id = $1 returning ", columns!());
 const SETTLE: &str = "update environments set digest = $2, flags = $3, item_bytes = $4 where id = $1";
 /// Takes no revision: nothing else is served, so history has no row for one.
 const RAISE: &str = concat!(
@@ -78,6 +81,8 @@ pub struct EnvironmentRow {
     pub options: String,
     /// Of its settings, for `If-Match`.
     pub version: i64,
+    /// Whether somebody is told of what happens in it.
+    pub has_channels: bool,
 }
 
 impl EnvironmentRow {
@@ -245,6 +250,14 @@ impl Tx {
     pub async fn lock_and_advance_for_kill(&mut self, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {
         // Less than any difference between clocks.
         self.lock_and_advance_after(i64::MIN, id, now).await
+    }
+
+    /// Locks the environment as it stands: for whoever looks first and may then take a revision, or not.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn lock_environment(&mut self, id: i64) -> Result<Option<EnvironmentRow>, StoreError> {
+        with_tx!(self, |db| sqlx::query_as(LOCK).bind(id).fetch_optional(db).await)
     }
 
     async fn lock_and_advance_after(&mut self, since_raised_ms: i64, id: i64, now: i64) -> Result<Option<EnvironmentRow>, StoreError> {

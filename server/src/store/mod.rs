@@ -9,17 +9,25 @@
 
 mod backend;
 mod changes;
+mod channels;
 mod cohorts;
 mod environments;
 mod error;
+mod exposed_units;
 mod flags;
+mod freezes;
 mod instances;
 mod keys;
 mod members;
+mod outbox;
 mod plans;
 mod projects;
+mod releases;
+mod minutes;
+mod seconds;
 mod signing_keys;
 mod targetings;
+mod telemetry_nodes;
 #[cfg(test)]
 pub(crate) mod tests;
 mod usage;
@@ -27,17 +35,24 @@ mod usage;
 use std::{future::Future, io, sync::Arc, time::Duration};
 
 use backend::{Pools, Transaction};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 pub use changes::{ChangeRow, NewChange};
+pub use channels::ChannelRow;
 pub use cohorts::CohortRow;
 pub use environments::{EnvironmentRow, Head, Loaded, NewEnvironment};
 pub use error::StoreError;
+pub use exposed_units::{ExposedRow, Registers};
 pub use flags::{FlagFilter, FlagRow};
+pub use freezes::FreezeRow;
 pub use instances::InstanceRow;
 pub use keys::KeyRow;
+pub use outbox::{DueRow, LOG, NewNotice, NoticeRow, Waiting};
 pub use plans::{PlanEntry, PlanRow};
 pub use projects::ProjectRow;
+pub use releases::{NewRun, ReleaseFilter, ReleaseHead, ReleaseRow, TransitionRow};
+pub use minutes::{Latency, MinuteCounts, MinuteRow, NodeMinuteRow, Tracked};
+pub use seconds::{NodeHead, NodeRows, SecondRow};
 pub use signing_keys::SigningKeyRow;
 pub use targetings::TargetingRow;
 pub use usage::{UsageRow, UsedRow};
@@ -118,12 +133,17 @@ pub struct Store {
     pools: Arc<Pools>,
     /// One fewer than there are writers' connections, where there are several: what may not wait finds one free.
     turns: Arc<Semaphore>,
+    /// Wakes who delivers messages: there are new ones.
+    told: Arc<Notify>,
 }
 
 /// A transaction; dropped without [`Tx::commit`], it is undone.
 pub struct Tx {
     transaction: Transaction,
     patience: Duration,
+    told: Arc<Notify>,
+    /// Whether there is something to deliver once it is so.
+    has_told: bool,
     /// Given back after the connection is.
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -137,7 +157,7 @@ impl Store {
     pub async fn open(address: &str, connections: u32) -> Result<Self, StoreError> {
         let pools = Arc::new(Pools::open(address, connections).await?);
         let turns = Arc::new(Semaphore::new(pools.turns()));
-        Ok(Self { pools, turns })
+        Ok(Self { pools, turns, told: Arc::default() })
     }
 
     fn pools(&self) -> &Pools {
@@ -161,7 +181,7 @@ impl Store {
     /// When the database is away.
     pub async fn begin_ahead(&self) -> Result<Tx, StoreError> {
         let patience = self.pools.patience();
-        Ok(Tx { transaction: bounded(patience, self.pools.begin()).await?, patience, _turn: None })
+        Ok(self.tx(bounded(patience, self.pools.begin()).await?, patience))
     }
 
     /// Begins a transaction that reads one moment, and can only read.
@@ -170,7 +190,16 @@ impl Store {
     /// When the database is away.
     pub async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
         let transaction = bounded(self.pools.patience(), self.pools.begin_snapshot()).await?;
-        Ok(Tx { transaction, patience: SNAPSHOT_PATIENCE, _turn: None })
+        Ok(self.tx(transaction, SNAPSHOT_PATIENCE))
+    }
+
+    fn tx(&self, transaction: Transaction, patience: Duration) -> Tx {
+        Tx { transaction, patience, told: Arc::clone(&self.told), has_told: false, _turn: None }
+    }
+
+    /// Waits until something was told on this node, since this was asked last.
+    pub async fn told(&self) {
+        self.told.notified().await;
     }
 
     /// Whether the database answers.
@@ -202,7 +231,11 @@ impl Tx {
     /// # Errors
     /// When the database is away: then nothing was done, unless the answer to the commit itself was lost.
     pub async fn commit(self) -> Result<(), StoreError> {
-        bounded(self.patience, self.transaction.commit()).await
+        bounded(self.patience, self.transaction.commit()).await?;
+        if self.has_told {
+            self.told.notify_one();
+        }
+        Ok(())
     }
 
     /// Undoes it; also what dropping does, but at once.

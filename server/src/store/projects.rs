@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use super::{Store, StoreError, Tx, with_db, with_tx};
 
 const FIND: &str = "select id, key, name, created_at, version from projects where key = $1";
+const FIND_BY_ID: &str = "select id, key, name, created_at, version from projects where id = $1";
 const LIST: &str = "select id, key, name, created_at, version from projects where key > $1 order by key limit $2";
 const INSERT: &str = "insert into projects (key, name, created_at, version) values ($1, $2, $3, 1) returning id";
 const RENAME: &str = "update projects set name = $2, version = version + 1 where id = $1 and version = $3";
@@ -33,6 +34,14 @@ impl Store {
     /// The database away.
     pub async fn find_project(&self, key: &str) -> Result<Option<ProjectRow>, StoreError> {
         with_db!(self, |db| sqlx::query_as(FIND).bind(key).fetch_optional(db).await)
+    }
+
+    /// The project of this row.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn find_project_by_id(&self, id: i64) -> Result<Option<ProjectRow>, StoreError> {
+        with_db!(self, |db| sqlx::query_as(FIND_BY_ID).bind(id).fetch_optional(db).await)
     }
 
     /// Up to `limit` projects with keys after `after`, in key order.

@@ -48,6 +48,22 @@ impl Store {
     pub async fn list_targetings(&self, environment: i64, after: &str, limit: i64) -> Result<Vec<TargetingRow>, StoreError> {
         with_db!(self, |db| sqlx::query_as(LIST).bind(environment).bind(after).bind(limit).fetch_all(db).await)
     }
+
+    /// The targetings with these keys, as far as there are any, in no order.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn find_targetings(&self, environment: i64, keys: &[String]) -> Result<Vec<TargetingRow>, StoreError> {
+        let mut found = Vec::new();
+        for keys in keys.chunks(super::ROWS_AT_ONCE) {
+            let chunk: Vec<TargetingRow> = with_db!(self, |db| {
+                let mut query = any_of!(FIND_MANY, [environment, " and key in ("], keys);
+                query.build_query_as().persistent(false).fetch_all(db).await
+            })?;
+            found.extend(chunk);
+        }
+        Ok(found)
+    }
 }
 
 impl Tx {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::FromRow;
 
-use super::{InstanceRow, Store, StoreError, Tx, insert_rows, with_db, with_tx};
+use super::{InstanceRow, NodeRows, Store, StoreError, Tx, insert_rows, with_db, with_tx};
 
 const ADD: &str = "insert into flag_usage (environment, flag, variant, count, last_asked_at) ";
 const ADD_AGAIN: &str = " on conflict (environment, flag, variant) do update set count = case when flag_usage.count < 4611686018427387904 then flag_usage.count + excluded.count else flag_usage.count end, \
@@ -55,16 +55,12 @@ impl Store {
         with_db!(self, |db| sqlx::query_as(LIST).bind(environment).fetch_all(db).await)
     }
 
-    /// Writes what a node heard at `at`, and forgets instances that were last seen before `forget`: all or nothing.
+    /// The same without anything watched: who reported, and how flags were used.
     ///
     /// # Errors
     /// The database away: nothing was written.
     pub async fn put_telemetry(&self, instances: &[InstanceRow], usage: &[UsageRow], at: i64, forget: i64) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        tx.put_instances(instances).await?;
-        tx.add_usage(usage, at).await?;
-        tx.prune_instances(forget).await?;
-        tx.commit().await
+        self.put_node_rows(&NodeRows { instances, usage, ..NodeRows::default() }, at, forget).await
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use storyflag_evaluation::Ruleset;
-
-use crate::store::{InstanceRow, UsageRow};
 use storyflag::TelemetryMessage;
+use storyflag_evaluation::{Identity, Ruleset};
+use storyflag_release::run;
+
+use super::seconds::Seconds;
+use crate::store::{InstanceRow, SecondRow, UsageRow};
 
 /// Instances of one environment that a node remembers; more are ignored and counted.
 const INSTANCES: usize = 50_000;
@@ -16,14 +18,22 @@ const FLAGS: usize = 1_000;
 pub(super) struct Heard {
     instances: HashMap<i64, HashMap<String, Instance>>,
     usage: HashMap<(i64, String, String), u64>,
+    seconds: Seconds,
+    /// Seconds that are over, ascending.
+    closed: Vec<SecondRow>,
+    /// Counts the seconds that were closed.
+    period: u64,
     /// Since when something has been waiting to be written.
     unwritten_since: Option<i64>,
 }
 
 struct Instance {
     row: InstanceRow,
+    applied: Identity,
     sequence: u64,
     written: bool,
+    /// The period in which it was last heard of.
+    period: u64,
 }
 
 /// What became of a message.
@@ -38,30 +48,64 @@ pub(super) struct Took {
 pub(super) struct Unwritten {
     pub(super) instances: Vec<InstanceRow>,
     pub(super) usage: Vec<UsageRow>,
+    pub(super) seconds: Vec<SecondRow>,
     pub(super) since: i64,
 }
 
 impl Heard {
     pub(super) fn take(&mut self, environment: i64, ruleset: &Ruleset, message: &TelemetryMessage, node: &str, now: i64) -> Took {
-        let instances = self.instances.entry(environment).or_default();
-        let known = instances.get(&message.instance);
-        // A proxy sent it twice, or it was overtaken.
-        let stale = known.is_some_and(|known| message.sequence <= known.sequence);
-        if stale || (known.is_none() && instances.len() >= INSTANCES) {
-            return Took { ignored: 1 };
+        // Nobody came to write it: the database is slow, perhaps.
+        if self.seconds.is_over(now) {
+            self.close_second(now);
         }
-        let row = InstanceRow {
-            environment,
-            instance: message.instance.clone(),
-            node: node.to_owned(),
-            sdk: message.sdk.clone(),
-            applied: message.applied.unwrap_or_default().to_string(),
-            last_seen_at: now,
-            goodbye: message.goodbye,
-        };
-        instances.insert(message.instance.clone(), Instance { row, sequence: message.sequence, written: false });
+        let instances = self.instances.entry(environment).or_default();
+        let (sequence, applied, period) = (message.sequence, message.applied.unwrap_or_default(), self.period);
+        let is_full = instances.len() >= INSTANCES;
+        match instances.get_mut(&message.instance) {
+            // A proxy sent it twice, or it was overtaken.
+            Some(known) if sequence <= known.sequence => return Took { ignored: 1 },
+            Some(known) => {
+                if known.applied != applied {
+                    known.row.applied = applied.to_string();
+                }
+                known.row.sdk.clone_from(&message.sdk);
+                (known.row.last_seen_at, known.row.goodbye) = (now, message.goodbye);
+                (known.applied, known.sequence, known.written, known.period) = (applied, sequence, false, period);
+            }
+            None if is_full => return Took { ignored: 1 },
+            None => {
+                let row = InstanceRow {
+                    environment,
+                    instance: message.instance.clone(),
+                    node: node.to_owned(),
+                    sdk: message.sdk.clone(),
+                    applied: applied.to_string(),
+                    last_seen_at: now,
+                    goodbye: message.goodbye,
+                };
+                instances.insert(message.instance.clone(), Instance { row, applied, sequence, written: false, period });
+            }
+        }
         self.unwritten_since.get_or_insert(now);
-        Took { ignored: self.count(environment, ruleset, message) }
+        let ignored = self.seconds.take(environment, ruleset, message, now);
+        Took { ignored: ignored.saturating_add(self.count(environment, ruleset, message)) }
+    }
+
+    /// Ends the second that is being added up.
+    pub(super) fn close_second(&mut self, now: i64) {
+        for closed in self.seconds.close(now) {
+            let heard = closed.row(self.heard_now(closed.environment));
+            self.closed.push(SecondRow { environment: closed.environment, second: closed.second, heard });
+        }
+        self.period = self.period.wrapping_add(1);
+    }
+
+    fn heard_now(&self, environment: i64) -> Vec<run::Heard> {
+        let instances = self.instances.get(&environment).into_iter().flatten();
+        let heard = instances.filter(|(_, instance)| instance.period == self.period);
+        heard
+            .map(|(name, instance)| run::Heard { instance: name.clone(), applied: instance.applied, goodbye: instance.row.goodbye })
+            .collect()
     }
 
     /// Counts only what the environment serves: names that a client makes up take no room.
@@ -102,7 +146,8 @@ impl Heard {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             UsageRow { environment, flag, variant, count }
         });
-        Some(Unwritten { instances: rows, usage: usage.collect(), since: self.unwritten_since.take()? })
+        let seconds = std::mem::take(&mut self.closed);
+        Some(Unwritten { instances: rows, usage: usage.collect(), seconds, since: self.unwritten_since.take()? })
     }
 
     /// It could not be written: it waits again, with what came meanwhile.
@@ -117,6 +162,8 @@ impl Heard {
             let sum = self.usage.entry((row.environment, row.flag, row.variant)).or_default();
             *sum = sum.saturating_add(u64::try_from(row.count).unwrap_or_default());
         }
+        let later = std::mem::replace(&mut self.closed, unwritten.seconds);
+        self.closed.extend(later);
         self.unwritten_since = Some(unwritten.since);
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! A node adds up what it hears and writes it once a second, all or nothing. With the database away for ten seconds it
 //! drops what it has, and counts it: memory does not grow with an outage.
+//!
+//! What is heard of watched flags becomes one row a second and environment, numbered strictly upwards and written in that
+//! order: releases fold these rows, on whichever node.
 
 mod heard;
 mod message;
+mod seconds;
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +23,11 @@ use storyflag::TelemetryMessage;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use self::heard::{Heard, Took};
+use self::heard::{Heard, Took, Unwritten};
 pub use self::message::check;
 use crate::{
     publish::Environment,
-    store::{InstanceRow, Store},
+    store::{InstanceRow, NodeRows, Store},
 };
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +50,8 @@ struct Shared {
     store: Store,
     node: Arc<str>,
     heard: Mutex<Heard>,
+    /// Held while something is written: seconds must come in their order.
+    writing: tokio::sync::Mutex<()>,
     others: tokio::sync::Mutex<Others>,
     metrics: Metrics,
 }
@@ -61,6 +67,8 @@ struct Metrics {
     messages: Counter,
     ignored: Counter,
     dropped: Counter,
+    seconds_dropped: Counter,
+    seconds_lost: Counter,
 }
 
 impl Telemetry {
@@ -87,8 +95,18 @@ impl Telemetry {
             metrics.ignored.clone(),
         );
         registry.register("storyflag_telemetry_dropped", "Sums that could not be written in time", metrics.dropped.clone());
-        let (heard, others) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { shared: Arc::new(Shared { store, node, heard, others, metrics }) }
+        registry.register(
+            "storyflag_telemetry_seconds_dropped",
+            "Seconds of outcomes of an environment that could not be written in time",
+            metrics.seconds_dropped.clone(),
+        );
+        registry.register(
+            "storyflag_telemetry_seconds_lost",
+            "Seconds of outcomes that SDKs could not send in time",
+            metrics.seconds_lost.clone(),
+        );
+        let (heard, writing, others) = Default::default();
+        Self { shared: Arc::new(Shared { store, node, heard, writing, others, metrics }) }
     }
 
     /// Adds up a message.
@@ -96,6 +114,7 @@ impl Telemetry {
         let Took { ignored } = self.heard().take(environment.id(), &environment.ruleset(), message, &self.shared.node, now_ms());
         self.shared.metrics.messages.inc();
         self.shared.metrics.ignored.inc_by(ignored);
+        self.shared.metrics.seconds_lost.inc_by(message.dropped_seconds);
     }
 
     /// How many processes run the SDK in an environment: heard of in the last minute, by whichever node, and not gone.
@@ -135,17 +154,24 @@ impl Telemetry {
 
     /// Writes what was heard; also to be called once at the end.
     pub async fn flush(&self) {
+        let _order = self.shared.writing.lock().await;
         let now = now_ms();
-        let Some(unwritten) = self.heard().take_unwritten(now.saturating_sub(PRESENT_MS)) else { return };
-        let forget = now.saturating_sub(REMEMBERED_MS);
-        let Err(error) = self.shared.store.put_telemetry(&unwritten.instances, &unwritten.usage, now, forget).await else { return };
-        if now_ms().saturating_sub(unwritten.since) < PATIENCE_MS {
-            self.heard().put_back(unwritten);
-        } else {
-            let dropped = unwritten.instances.len().saturating_add(unwritten.usage.len());
-            self.shared.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
-            tracing::warn!(%error, dropped, "telemetry could not be written in time and was dropped");
+        let unwritten = {
+            let mut heard = self.heard();
+            heard.close_second(now);
+            heard.take_unwritten(now.saturating_sub(PRESENT_MS))
+        };
+        let Some(unwritten) = unwritten else { return };
+        let Unwritten { instances, usage, seconds, since } = &unwritten;
+        let rows = NodeRows { node: &self.shared.node, instances, usage, seconds };
+        let Err(error) = self.shared.store.put_node_rows(&rows, now, now.saturating_sub(REMEMBERED_MS)).await else { return };
+        if now_ms().saturating_sub(*since) < PATIENCE_MS {
+            return self.heard().put_back(unwritten);
         }
+        let (dropped, seconds_dropped) = (count(instances.len().saturating_add(usage.len())), count(seconds.len()));
+        self.shared.metrics.dropped.inc_by(dropped);
+        self.shared.metrics.seconds_dropped.inc_by(seconds_dropped);
+        tracing::warn!(%error, dropped, seconds_dropped, "telemetry could not be written in time and was dropped");
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -156,4 +182,8 @@ impl Telemetry {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn count(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,8 @@ mod environments;
 mod flags;
 mod members;
 mod outage;
+mod outbox;
+mod outcomes;
 mod reports;
 mod schema;
 mod turns;
