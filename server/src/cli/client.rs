@@ -147,6 +147,17 @@ impl Answer {
     }
 }
 
+/// Events as they come, or why there are none.
+pub(super) enum Stream {
+    Open(Box<dyn Read + Send>),
+    /// `is_ours`: the service itself said so, and nothing between us and it.
+    Refused {
+        status: u16,
+        failure: Failure,
+        is_ours: bool,
+    },
+}
+
 /// The service.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
@@ -160,6 +171,8 @@ pub(super) struct Client {
 /// How long the service may take to answer. Lists are another matter: they are as long as they are.
 const PATIENCE: Duration = Duration::from_secs(40);
 const LIST_PATIENCE: Duration = Duration::from_secs(610);
+/// For how long a stream of events may be silent.
+const SILENCE: Duration = Duration::from_secs(20);
 /// The largest answer that is read.
 const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
 
@@ -191,6 +204,31 @@ impl Client {
     /// A write without a body.
     pub(super) fn delete(&self, path: &str, query: &Query) -> Result<Answer, Failure> {
         self.run(self.request("DELETE", path, query), SendBody::none(), PATIENCE)
+    }
+
+    /// What is there; none if nothing is.
+    pub(super) fn find(&self, path: &str) -> Result<Option<Answer>, Failure> {
+        let response = self.response(self.request("GET", path, &Query::default()), SendBody::none(), PATIENCE)?;
+        if response.status() == http::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        self.answer(response).map(Some)
+    }
+
+    /// A stream of events, those with an id after `after`. It may last for ever, but not be silent for long.
+    pub(super) fn events(&self, path: &str, after: u64) -> Result<Stream, Failure> {
+        let request = self.request("GET", path, &Query::default()).header("accept", "text/event-stream").header("last-event-id", after);
+        let request = request.body(()).map_err(|error| unusable(&error))?;
+        let request = self.agent.configure_request(request).timeout_recv_response(Some(SILENCE)).timeout_per_read(Some(SILENCE)).build();
+        let mut response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(Stream::Open(Box::new(response.into_body().into_reader())));
+        }
+        let text = response.body_mut().with_config().limit(LARGEST_ANSWER).lossy_utf8(true).read_to_string();
+        let status = response.status().as_u16();
+        let failure = refusal(status, &text.map_err(|error| self.unreachable(&error))?);
+        let is_ours = !failure.problem().is_empty();
+        Ok(Stream::Refused { status, is_ours, failure: if self.keeps_problems { failure } else { failure.for_people() } })
     }
 
     /// The version of what is there; none if nothing is.
@@ -266,8 +304,7 @@ impl Client {
         body: SendBody<'_>,
         patience: Duration,
     ) -> Result<http::Response<ureq::Body>, Failure> {
-        let unusable = |error: http::Error| Failure::usage(format!("STORYFLAG_URL or STORYFLAG_TOKEN cannot be used: {error}"));
-        let request = request.body(body).map_err(unusable)?;
+        let request = request.body(body).map_err(|error| unusable(&error))?;
         let request = self.agent.configure_request(request).timeout_global(Some(patience)).build();
         self.agent.run(request).map_err(|error| self.unreachable(&error))
     }
@@ -297,6 +334,10 @@ impl Client {
             other => Failure::refused(format!("{base}: {other}")),
         }
     }
+}
+
+fn unusable(error: &http::Error) -> Failure {
+    Failure::usage(format!("STORYFLAG_URL or STORYFLAG_TOKEN cannot be used: {error}"))
 }
 
 #[cfg(test)]

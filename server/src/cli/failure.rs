@@ -140,6 +140,7 @@ fn next(status: u16, problem: &Problem) -> Option<String> {
         403 => "ask for a token that reaches it: storyflag token --role ..., without --environment for all",
         404 if problem.detail.contains("there is no flag") => "storyflag flags, which lists what there is",
         404 if problem.detail.contains("there is no plan") => "storyflag plan list, which lists what there is",
+        404 if problem.detail.contains("there is no release") => "storyflag release list -e ENVIRONMENT, which lists what there is",
         404 if problem.detail.contains("there is no cohort") => "storyflag cohorts -e ENVIRONMENT, which lists what there is",
         404 if problem.detail.contains("there is no environment") => "-e with development, staging or production, unless you made others",
         422 if about("/reason").is_some() => "the same with --reason \"why\"",

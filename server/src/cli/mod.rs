@@ -20,6 +20,7 @@ mod members;
 mod plans;
 mod progress;
 mod rehearsals;
+mod releases;
 mod rollout;
 mod serve;
 mod table;
@@ -76,6 +77,9 @@ enum Verb {
     Rehearse(rehearsals::RehearseArgs),
     /// Tell how soon each step of a deployment plan would notice trouble
     Predict(rehearsals::PredictArgs),
+    /// Start, watch, approve, pause and turn back releases: a deployment plan, carried out
+    #[command(visible_alias = "releases")]
+    Release(Box<releases::ReleasesArgs>),
     /// List, create and revoke SDK keys
     Keys(keys::KeysArgs),
     /// Begin a new history, after the database was put back to an earlier state
@@ -89,11 +93,13 @@ struct Said {
     out: String,
     /// For the standard error: what only a person wants, such as what to type next.
     note: String,
+    /// For the shell: not 0 where what was asked was done, and something else is the answer to it.
+    code: u8,
 }
 
 impl Said {
     fn out(out: impl Into<String>) -> Self {
-        Self { out: out.into(), note: String::new() }
+        Self { out: out.into(), ..Self::default() }
     }
 
     /// The service's JSON as it came, one answer a line.
@@ -109,6 +115,10 @@ impl Said {
 
     fn with_note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
+    }
+
+    fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
     }
 }
 
@@ -128,7 +138,7 @@ pub fn main() -> ExitCode {
         // Whoever reads has read enough, as in `storyflag flags | head`.
         (Ok(_), Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         (Ok(_), Err(_)) => ExitCode::FAILURE,
-        (Ok(_), Ok(())) => ExitCode::SUCCESS,
+        (Ok(said), Ok(())) => ExitCode::from(said.code),
     }
 }
 
@@ -186,6 +196,7 @@ fn run(verb: Verb) -> Result<Said, Failure> {
         Verb::Plan(args) => plans::plans(&args),
         Verb::Rehearse(args) => rehearsals::rehearse(&args),
         Verb::Predict(args) => rehearsals::predict(&args),
+        Verb::Release(args) => releases::releases(&args),
         Verb::Keys(args) => keys::keys(&args),
         Verb::Incarnation(args) => incarnation::incarnation(&args),
     }
@@ -249,6 +260,22 @@ mod tests {
             "storyflag plan delete DP-1 --reason x",
             "storyflag rehearse DP-1 --requests-per-second 20 --trouble-errors 4.5 --trouble-after 20m --seed 7",
             "storyflag predict plan.md --requests-per-second 20 --errors 0.5 --json",
+            "storyflag release",
+            "storyflag releases list --plan DP-1 --flag US-1 --live --json -e staging",
+            "storyflag release start DP-1 -e staging --at 2026-12-01T09:00:00Z --from 10 --time-scale 600 --reason x --force --watch",
+            "storyflag release create DP-1 -e staging --time-scale 600",
+            "storyflag release get DP-1-1 --markdown -e staging",
+            "storyflag release watch DP-1 -e staging --json",
+            "storyflag release approve DP-1 -e staging --yes --reason x",
+            "storyflag release advance DP-1 -e staging -y --reason x",
+            "storyflag release pause DP-1 -e staging",
+            "storyflag release resume DP-1 -e staging --reason x",
+            "storyflag release rollback DP-1 -e staging",
+            "storyflag release cancel DP-1 -e staging",
+            "storyflag release tick DP-1 -e staging",
+            "storyflag release tick DP-1 a b -e staging --undo",
+            "storyflag release timeline DP-1 -e staging",
+            "storyflag release report DP-1 -e staging --markdown",
             "storyflag keys -e staging",
             "storyflag keys create shop -e staging --project other",
             "storyflag keys revoke 12ab -e staging",
