@@ -85,8 +85,6 @@ impl Server {
         let scheduler = Scheduler::start(app.clone(), background.clone(), &mut registry);
         let health = Health::new(store.clone(), hub.clone(), node);
         let state = AppState(Arc::new(Parts { app, store, tokens, hub, scheduler, telemetry, health, http, registry: Arc::new(registry) }));
-        Ok(Self { config, state, first_start, background })
-        let state = AppState(Arc::new(Parts { app, store, tokens, hub, telemetry, health, http, registry: Arc::new(registry) }));
         Ok(Self { config, state, first_start, notifier, background })
     }
 
