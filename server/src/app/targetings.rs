@@ -8,6 +8,7 @@ use super::{
     App, Ask, Done, Place,
     environments::Settings,
     exposure::{exposure, is_safe},
+    freezes,
     items::{Understood, encode, not_understood, refuse, understand, with_killed},
     references,
     write::Write,
@@ -193,6 +194,7 @@ impl App {
                 faults.extend(references::check(&mut write.tx, environment.id, &before.item, &item).await?);
             }
             refuse(faults)?;
+            freezes::refuse_raise(&mut write.tx, ask, place, &environment, (&before.item, &item), write.now).await?;
         }
         let text = before.text_of(&item)?;
         write.put(environment.id, ItemKind::Flag, flag, Some(&before.row.item), Some(text.clone()))?;

@@ -41,7 +41,7 @@ pub use flags::{FlagFilter, FlagRow};
 pub use freezes::FreezeRow;
 pub use instances::InstanceRow;
 pub use keys::KeyRow;
-pub use outbox::{DueRow, LOG, NewNotice, NoticeRow, Waiting};
+pub use outbox::{ChannelWaiting, DueRow, LOG, NewNotice, NoticeRow, Waiting};
 pub use plans::{PlanEntry, PlanRow};
 pub use projects::ProjectRow;
 pub use signing_keys::SigningKeyRow;
