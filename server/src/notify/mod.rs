@@ -203,8 +203,8 @@ impl Deliverer {
             _ => Became::GivenUp,
         };
         match &became {
-            Became::Delivered => drop(self.metrics.delivered.inc()),
-            Became::Failed { .. } => drop(self.metrics.failed.inc()),
+            Became::Delivered => _ = self.metrics.delivered.inc(),
+            Became::Failed { .. } => _ = self.metrics.failed.inc(),
             Became::GivenUp => {}
         }
         self.note(&row, &became).await;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use storyflag_tests::actors::Actor;
+use storyflag_tests::proxy::Proxy;
 use storyflag_tests::shop::{Shop, internal_users};
 use storyflag_tests::{Backend, House, eventually_within, on_both_databases};
 
@@ -57,8 +58,28 @@ async fn reaches(actor: &Actor, id: &str, is: impl Fn(&Value) -> bool) -> Value 
 
 async fn a_story_runs_from_a_tenth_of_a_percent_to_everybody(backend: Backend) {
     let house = House::new(backend).await;
-    let (editor, id) = prepare(&house, 10_000).await;
-    let shop = Shop::open(house.application("staging").await, FLAG, 400, 1);
+    let application = house.application("staging").await;
+    runs_to_everybody(&house, vec![application]).await;
+}
+
+/// Two nodes behind a proxy that gives each connection to the next: what one instance reports reaches either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_behind_a_proxy_carry_the_same_story_out() {
+    let mut house = House::new(Backend::Postgres).await;
+    house.add_node().await;
+    let address = |url: &str| url.strip_prefix("http://").unwrap().parse().unwrap();
+    let proxy = Proxy::between(house.nodes.iter().map(|node| address(&node.url)).collect()).await;
+    let mut applications = Vec::new();
+    for _ in 0..2 {
+        applications.push(house.application_at("staging", &proxy.url()).await);
+    }
+    runs_to_everybody(&house, applications).await;
+}
+
+async fn runs_to_everybody(house: &House, applications: Vec<storyflag::Client>) {
+    let (editor, id) = prepare(house, 10_000).await;
+    let each = 400 / applications.len() as u32;
+    let shops: Vec<Shop> = applications.into_iter().zip(1..).map(|(flags, seed)| Shop::open(flags, FLAG, each, seed)).collect();
     command(&editor, &id, "start").await.expect(200);
     // The plan wants a word before half of all users.
     let waiting = reaches(&editor, &id, |told| told["state"] == "awaiting approval").await;
@@ -87,7 +108,9 @@ async fn a_story_runs_from_a_tenth_of_a_percent_to_everybody(backend: Backend) {
     let people =
         editor.request(reqwest::Method::GET, &format!("releases/{id}/report")).header("accept", "text/markdown").send().await.expect(200);
     assert!(people.text.starts_with("# "), "{}", people.text);
-    shop.close().await;
+    for shop in shops {
+        shop.close().await;
+    }
 }
 
 async fn a_spike_at_ten_percent_is_turned_back(backend: Backend) {
