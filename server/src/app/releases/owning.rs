@@ -77,7 +77,13 @@ impl Owning {
     }
 
     /// Ends the release where the change takes over; what the caller should know.
-    pub(crate) async fn supersede(self, write: &mut Write<'_>, place: &Place, before: &FlagItem, after: &FlagItem) -> Result<Vec<String>, Error> {
+    pub(crate) async fn supersede(
+        self,
+        write: &mut Write<'_>,
+        place: &Place,
+        before: &FlagItem,
+        after: &FlagItem,
+    ) -> Result<Vec<String>, Error> {
         if !drives(&self.stored.run) || !owned_changed(before, after) {
             return Ok(Vec::new());
         }
@@ -101,7 +107,9 @@ impl Owning {
             for effect in &effects {
                 match effect {
                     Effect::Record(record) => books::insert_record(write, id, record, None).await?,
-                    Effect::Notify(notice) => books::tell(write, &books::Named::of(place), &stored.carried, notice, &run.state, None).await?,
+                    Effect::Notify(notice) => {
+                        books::tell(write, &books::Named::of(place), &stored.carried, notice, &run.state, None).await?
+                    }
                     Effect::SetRollout(_) | Effect::WriteBaseline(_) | Effect::Refuse { .. } => {}
                 }
             }

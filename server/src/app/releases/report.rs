@@ -154,5 +154,10 @@ fn units(state: &ReleaseState, exposed: &[(u64, Arm, Registers)]) -> Units {
         }
     }
     let of = |arm: Arm| by_arm.get(arm.name()).map(Registers::estimate);
-    Units { exposed: all.as_ref().map(Registers::estimate), treatment: of(Arm::Treatment), control: of(Arm::Control), cohort: of(Arm::Cohort) }
+    Units {
+        exposed: all.as_ref().map(Registers::estimate),
+        treatment: of(Arm::Treatment),
+        control: of(Arm::Control),
+        cohort: of(Arm::Cohort),
+    }
 }

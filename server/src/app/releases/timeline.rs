@@ -4,7 +4,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ReleaseState;
-use crate::{app::App, error::Error, store::{NoticeRow, TransitionRow}};
+use crate::{
+    app::App,
+    error::Error,
+    store::{NoticeRow, TransitionRow},
+};
 
 /// The most changes of the flag that a timeline tells.
 const MOST_CHANGES: i64 = 500;
