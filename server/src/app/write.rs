@@ -124,7 +124,7 @@ impl<'a> Write<'a> {
             locked.item_bytes = locked.item_bytes.saturating_add(size(text));
             check_bounds(locked, text, before.map_or(0, str::len))?;
         }
-        if let Some(before) = before.filter(|_| telling::is_heard(self.ask, &locked.row)) {
+        if let Some(before) = before.filter(|_| telling::is_heard(&self.ask, &locked.row)) {
             locked.told.push(telling::Change { kind, key: key.to_owned(), before: before.to_owned(), after: after.clone() });
         }
         locked.items.push(CommittedItem { kind, key: key.into(), after: after.map(Into::into) });
@@ -160,7 +160,7 @@ impl<'a> Write<'a> {
             return Ok(revision);
         }
         for locked in self.locked.iter().filter(|locked| !locked.told.is_empty()) {
-            telling::tell(&mut self.tx, self.ask, &locked.row, &locked.told).await?;
+            telling::tell(&mut self.tx, &self.ask, &locked.row, &locked.told).await?;
         }
         let revision = self.locked.last().map(|locked| locked.row.revision);
         self.tx.commit().await?;

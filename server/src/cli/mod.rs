@@ -52,7 +52,7 @@ struct Command {
 enum Verb {
     /// Run the service
     Serve(Box<Config>),
-    /// Watch a percentage reach a shop of 100,000 users, in well under a minute
+    /// Watch a plan carry itself out, turn back, and arrive at 100 %, in under two minutes
     Demo(demo::DemoArgs),
     /// Make a token for a person, with the service's own key from its database
     Token(token::TokenArgs),

@@ -1,44 +1,46 @@
-//! `storyflag demo`: a percentage reaches a shop of 100,000 users, before your eyes.
+//! `storyflag demo`: a plan carries itself out, or a percentage is raised by hand, before your eyes.
 //!
-//! All of it is real: the service on a file of its own, two instances of a shop on the SDK, and every step over HTTP. After
-//! each step every user is asked about on every instance, so that "nobody was dropped" is counted, not claimed.
+//! All of it is real: the service on a file of its own, a shop of two instances on the SDK, and every step over HTTP.
+//! `release.rs` tells of a plan, with the shop of `checkout.rs`; `rollout.rs` of a percentage, with that of `shop.rs`.
 
+mod checkout;
+mod release;
+mod rollout;
 mod screen;
 mod shop;
 mod stage;
 
-use std::time::{Duration, Instant};
-
-use clap::Args;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::{
-    screen::{Lag, Row, Screen},
-    shop::{Served, Shop},
-    stage::Stage,
-};
-use super::{
-    Said,
-    client::{Client, Query},
-    failure::Failure,
-    table::counted,
-};
+use self::{screen::Screen, stage::Stage};
+use super::{Said, failure::Failure};
 
 const FLAG: &str = "US-123-checkout";
-const STEPS: [f64; 5] = [0.1, 1.0, 10.0, 50.0, 100.0];
-/// How often the live line is drawn.
-const FRAME: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// How many users the shop has
+    /// What is told: a plan that carries itself out, turns back, and arrives; or a percentage that is raised by hand
+    #[arg(value_enum, default_value_t = Story::Release)]
+    story: Story,
+    /// Of a release: how many checkouts the shop has in a second
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(200..=50_000))]
+    per_second: u32,
+    /// Of a release: by what the bakes of its plan are divided
+    #[arg(long, default_value_t = 1_800, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    time_scale: u32,
+    /// Of a rollout: how many users the shop has
     #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..=1_000_000))]
     users: u32,
-    /// How many milliseconds each step is watched
+    /// Of a rollout: how many milliseconds each step is watched
     #[arg(long, default_value_t = 2_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=60_000))]
     hold_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Story {
+    Release,
+    Rollout,
 }
 
 /// Ends by itself, or with ctrl-c; either way nothing is left behind.
@@ -52,7 +54,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<Said, Failure> {
         let mut screen = Screen::of_stdout();
         let stage = Stage::start().await?;
         let outcome = tokio::select! {
-            outcome = play(args, &stage, &mut screen) => outcome,
+            outcome = tell(args, &stage, &mut screen) => outcome,
             _ = interrupt.recv() => Ok("stopped\n".to_owned()),
             _ = terminate.recv() => Ok("stopped\n".to_owned()),
         };
@@ -65,111 +67,9 @@ pub(super) fn demo(args: &DemoArgs) -> Result<Said, Failure> {
     outcome
 }
 
-/// What a write answered, as much as is shown.
-#[derive(Debug, Deserialize)]
-struct Written {
-    revision: u64,
-}
-
-/// The person who raises the percentage, and everybody who is asked about.
-struct Play<'a> {
-    operator: Client,
-    shop: Shop,
-    screen: &'a mut Screen,
-    hold: Duration,
-    /// Who was served after the last step.
-    served: Served,
-}
-
-async fn play(args: &DemoArgs, stage: &Stage, screen: &mut Screen) -> Result<String, Failure> {
-    screen.line(&format!("A service at {}, on a file that is gone when this ends.", stage.address));
-    let operator = Client::new(&stage.address, &stage.token)?;
-    send(
-        &operator,
-        "PUT",
-        &format!("/api/v1/projects/default/flags/{FLAG}"),
-        json!({"story": "US-123", "description": "The new checkout"}),
-    )
-    .await?;
-    let shop = Shop::open(&stage.address, &stage.sdk_key, args.users).await?;
-    let users = counted(u64::from(args.users), "user");
-    screen.line(&format!("A shop of {users}, two instances on the SDK. {FLAG} is raised in staging over HTTP:\n"));
-    screen.head(&users);
-    let served = shop.ask_all().await?;
-    let mut play = Play { operator, shop, screen, hold: Duration::from_millis(args.hold_ms), served };
-    let ending = play.all_steps().await;
-    play.shop.close().await;
-    ending
-}
-
-impl Play<'_> {
-    async fn all_steps(&mut self) -> Result<String, Failure> {
-        let mut slowest = Lag::default();
-        for percentage in STEPS {
-            let row = self.step(&format!("{percentage} %"), "PATCH", "rollout", json!({"percentage": percentage})).await?;
-            slowest = slowest.max(row.lag);
-            if row.dropped > 0 {
-                return Err(Failure::refused(format!("{} who were served before are not any more", counted(row.dropped, "user"))));
-            }
-        }
-        let before = self.served.clone();
-        let killed = self.step("kill", "POST", "kill", json!({})).await?;
-        if self.served.count() > 0 {
-            return Err(Failure::refused(format!("{} are still served after the kill", counted(self.served.count(), "user"))));
-        }
-        let revived = self.step("revive", "POST", "revive", json!({"reason": "the demo goes on"})).await?;
-        if self.served != before {
-            return Err(Failure::refused("after the revive it is not the same users as before the kill"));
-        }
-        slowest = slowest.max(killed.lag).max(revived.lag);
-        Ok(format!(
-            "\nNobody was dropped while it rose, the kill reached everybody, the revive brought the same users back, and\n\
-             the last instance served every change {slowest}, at the latest.\n"
-        ))
+async fn tell(args: &DemoArgs, stage: &Stage, screen: &mut Screen) -> Result<String, Failure> {
+    match args.story {
+        Story::Release => release::play(args, stage).await,
+        Story::Rollout => rollout::play(args, stage, screen).await,
     }
-
-    /// One write, and what came of it.
-    async fn step(&mut self, asked: &str, method: &str, what: &str, body: Value) -> Result<Row, Failure> {
-        let path = format!("/api/v1/projects/default/environments/staging/flags/{FLAG}/{what}");
-        let (revision, answered) = send(&self.operator, method, &path, body).await?;
-        let arrived = self.shop.all_serve(revision).await?;
-        let now = self.shop.ask_all().await?;
-        let row = Row {
-            asked: asked.to_owned(),
-            served: now.count(),
-            users: now.len(),
-            kept: now.both(&self.served),
-            dropped: self.served.count().saturating_sub(now.both(&self.served)),
-            revision,
-            lag: Lag::between(answered, arrived),
-        };
-        self.served = now;
-        self.screen.row(&row);
-        self.watch(asked).await;
-        Ok(row)
-    }
-
-    /// The shop at work, for as long as a step is watched.
-    async fn watch(&mut self, asked: &str) {
-        let began = Instant::now();
-        let before = self.shop.traffic();
-        while self.screen.is_live() && began.elapsed() < self.hold {
-            tokio::time::sleep(FRAME.min(self.hold)).await;
-            self.screen.live(asked, &self.shop.traffic().since(&before), began.elapsed());
-        }
-        self.screen.wipe();
-    }
-}
-
-/// The revision that a write answered, and when.
-async fn send(operator: &Client, method: &str, path: &str, body: Value) -> Result<(u64, Instant), Failure> {
-    let (operator, method, path) = (operator.clone(), method.to_owned(), path.to_owned());
-    let sent = tokio::task::spawn_blocking(move || {
-        let answer = operator.send(&method, &path, &Query::default(), &body)?;
-        let answered = Instant::now();
-        // Creating a flag answers no revision: it is not of one environment.
-        let revision = answer.read::<Written>().map_or(0, |written| written.revision);
-        Ok((revision, answered))
-    });
-    sent.await.map_err(|error| Failure::refused(error.to_string()))?
 }

@@ -41,9 +41,8 @@ pub(super) fn tick(target: &Target, args: &TickArgs) -> Result<Said, Failure> {
 }
 
 fn what_is_open(release: &Release, environment: &str) -> String {
-    let open = release.checklist.iter().filter(|check| check.gate == "start" && !check.done).count();
     let id = plain(&release.id);
-    match u64::try_from(open).unwrap_or(u64::MAX) {
+    match u64::try_from(release.to_tick().count()).unwrap_or(u64::MAX) {
         _ if !release.is_scheduled() => String::new(),
         0 => format!("next: storyflag release start {id} -e {environment}"),
         open => format!("{} left to tick before the start", counted(open, "item")),

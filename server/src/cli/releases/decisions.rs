@@ -53,8 +53,9 @@ fn show(release: &Release, environment: &str) {
 
 fn question(release: &Release, verb: &str) -> String {
     let here = release.step.as_ref().map(|step| format!("{} %", step.percentage)).unwrap_or_default();
-    match &release.next {
-        Some(next) => format!("{verb} {}: {here} -> {} %?", release.id, next.percentage),
+    match release.next.as_ref().map(|next| next.percentage) {
+        Some(Some(next)) => format!("{verb} {}: {here} -> {next} %?", release.id),
+        Some(None) => format!("{verb} {}: {here} -> completed?", release.id),
         None => format!("{verb} {} at {here}?", release.id),
     }
 }

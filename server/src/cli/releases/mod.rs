@@ -20,6 +20,12 @@ mod watch;
 use clap::{Args, Subcommand};
 use serde_json::{Number, Value};
 
+pub(super) use self::{
+    screen::Screen,
+    shape::{Entry, Release},
+    view::{Line, Tone},
+    watch::{Face, Log, Scene, follow_release},
+};
 use super::{
     Said,
     client::{Query, Target},

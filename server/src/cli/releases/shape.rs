@@ -76,7 +76,8 @@ pub(super) struct Planned {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Next {
-    pub(super) percentage: f64,
+    /// None at the last step: then it completes.
+    pub(super) percentage: Option<f64>,
     pub(super) earliest_at: Option<String>,
     pub(super) left_ms: Option<i64>,
 }
@@ -110,8 +111,8 @@ pub(super) struct Trigger {
     /// From nothing, 0, to turning back, 1.
     pub(super) bar: Option<f64>,
     pub(super) shown_to_hold: bool,
-    /// Of a source that is read, the last number.
-    pub(super) last: Option<f64>,
+    /// Of another source, the last number, or why there is none.
+    pub(super) last: Value,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -221,6 +222,12 @@ impl Release {
     /// Which of its plan it is: ids end with a number that counts.
     pub(super) fn counter(&self) -> u64 {
         self.id.rsplit_once('-').and_then(|(_, counter)| counter.parse().ok()).unwrap_or_default()
+    }
+
+    /// The items that must be ticked before it starts, and are not.
+    pub(in crate::cli) fn to_tick(&self) -> impl Iterator<Item = &str> {
+        let open = self.checklist.iter().filter(|check| check.gate == "start" && !check.done);
+        open.map(|check| check.item.as_str())
     }
 
     /// Whether it waits for its start.

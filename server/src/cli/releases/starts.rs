@@ -87,7 +87,7 @@ fn send_start(client: &Client, target: &Target, args: &StartArgs, id: &str) -> R
 
 /// It is there all the same: what was refused can be mended, and the start said again.
 fn not_started(failure: Failure, release: &Release, environment: &str) -> Failure {
-    let (id, is_open) = (&release.id, release.checklist.iter().any(|check| check.gate == "start" && !check.done));
+    let (id, is_open) = (&release.id, release.to_tick().next().is_some());
     let first =
         if is_open { format!("storyflag release tick {id} -e {environment}, which lists what to tick; then ") } else { String::new() };
     let again = format!("{first}storyflag release start {id} -e {environment}");

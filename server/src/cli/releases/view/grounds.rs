@@ -11,6 +11,7 @@ use super::{
 use crate::cli::{
     releases::shape::{Arm, Trigger},
     table::shortened,
+    writes::in_words,
 };
 
 /// What stands beside a trigger's bar: `e = 10^12 of 1,000`.
@@ -43,16 +44,11 @@ impl Page<'_> {
         if self.release.step.is_none() || named.iter().all(|(_, arm)| arm.requests == 0) {
             return Vec::new();
         }
-        let mut limits: BTreeSet<(u64, &str)> = BTreeSet::new();
-        for (_, arm) in named {
-            limits.extend(arm.slow.keys().filter_map(|limit| Some((limit.parse().ok()?, limit.as_str()))));
-        }
-        let limits: Vec<&str> = limits.into_iter().map(|(_, limit)| limit).collect();
-        let is_narrow = self.columns < NARROW;
-        let mut rows = vec![heads(&limits, is_narrow)];
+        let columns = Columns::of(&named, self.columns < NARROW);
+        let mut rows = vec![columns.heads()];
         // Nobody need be in by cohort.
         let shown = named.iter().filter(|(name, arm)| *name != "cohort" || arm.requests > 0);
-        rows.extend(shown.map(|(name, arm)| cells(name, arm, &limits, is_narrow)));
+        rows.extend(shown.map(|(name, arm)| columns.cells(name, arm)));
         aligned(&rows)
     }
 }
@@ -74,39 +70,57 @@ impl Trigger {
     }
 
     fn told(&self, is_narrow: bool) -> Line {
-        let is_read = self.kind == "reading";
-        let (name, value) = if is_read { ("", self.last) } else { ("e = ", self.e) };
-        match (value, self.turns_back_at.filter(|_| !is_narrow)) {
+        match (self.e, self.turns_back_at.filter(|_| !is_narrow)) {
             _ if self.shown_to_hold => Line::of(Tone::Good, "shown to hold"),
-            (Some(value), Some(limit)) => Line::of(Tone::Plain, &format!("{name}{} of {}", number(value), number(limit))),
-            (Some(value), None) => Line::of(Tone::Plain, &format!("{name}{}", number(value))),
-            (None, _) if is_read => Line::of(Tone::Warning, "not read yet"),
+            _ if self.kind == "reading" && self.last.is_null() => Line::of(Tone::Warning, "not read yet"),
+            _ if self.kind == "reading" => Line::of(Tone::Plain, &format!("last {}", in_words(&self.last))),
+            (Some(e), Some(limit)) => Line::of(Tone::Plain, &format!("e = {} of {}", number(e), number(limit))),
+            (Some(e), None) => Line::of(Tone::Plain, &format!("e = {}", number(e))),
             (None, _) => Line::of(Tone::Dim, "nothing yet"),
         }
     }
 }
 
-fn heads(limits: &[&str], is_narrow: bool) -> Vec<String> {
-    let mut heads = vec![String::new(), "requests".to_owned(), "errors".to_owned()];
-    if !is_narrow {
-        heads.push("success".to_owned());
-        heads.extend(limits.iter().map(|limit| format!("> {limit}ms")));
-        heads.push("new users".to_owned());
-    }
-    heads.push("per s".to_owned());
-    heads
+/// What is told of an arm.
+struct Columns<'a> {
+    /// Of latency, in milliseconds.
+    limits: Vec<&'a str>,
+    is_narrow: bool,
+    /// Whether the service tells how many requests there are in a second.
+    is_timed: bool,
 }
 
-fn cells(name: &str, arm: &Arm, limits: &[&str], is_narrow: bool) -> Vec<String> {
-    let judged = arm.judged();
-    let mut cells = vec![name.to_owned(), count(arm.requests), rate_and_count(arm.error, judged)];
-    if !is_narrow {
-        cells.push(rate(arm.success, judged));
-        cells.extend(limits.iter().map(|limit| arm.slow.get(*limit).map_or_else(|| "-".to_owned(), |share| percent(*share))));
-        cells.push(count(arm.new_units));
+impl<'a> Columns<'a> {
+    fn of(arms: &[(&str, &'a Arm)], is_narrow: bool) -> Self {
+        let limits =
+            arms.iter().flat_map(|(_, arm)| arm.slow.keys()).filter_map(|limit| Some((limit.parse::<u64>().ok()?, limit.as_str())));
+        let limits: BTreeSet<_> = limits.filter(|_| !is_narrow).collect();
+        let is_timed = arms.iter().any(|(_, arm)| arm.per_s.is_some());
+        Self { limits: limits.into_iter().map(|(_, limit)| limit).collect(), is_narrow, is_timed }
     }
-    cells.push(arm.per_s.map_or_else(|| "-".to_owned(), number));
-    cells
+
+    fn heads(&self) -> Vec<String> {
+        let mut heads = vec![String::new(), "requests".to_owned(), "errors".to_owned()];
+        if !self.is_narrow {
+            heads.push("success".to_owned());
+            heads.extend(self.limits.iter().map(|limit| format!("> {limit}ms")));
+            heads.push("new users".to_owned());
+        }
+        heads.extend(self.is_timed.then(|| "per s".to_owned()));
+        heads
+    }
+
+    fn cells(&self, name: &str, arm: &Arm) -> Vec<String> {
+        let judged = arm.judged();
+        let mut cells = vec![name.to_owned(), count(arm.requests), rate_and_count(arm.error, judged)];
+        if !self.is_narrow {
+            cells.push(rate(arm.success, judged));
+            cells.extend(self.limits.iter().map(|limit| arm.slow.get(*limit).map_or_else(|| "-".to_owned(), |share| percent(*share))));
+            cells.push(count(arm.new_units));
+        }
+        cells.extend(self.is_timed.then(|| arm.per_s.map_or_else(|| "-".to_owned(), number)));
+        cells
+    }
 }
 
 /// The first column to the left, figures to the right.

@@ -107,14 +107,12 @@ impl Page<'_> {
 
     fn cause(&self) -> Option<Line> {
         let cause = self.release.cause.as_ref()?;
-        let by = if cause.by.is_empty() { String::new() } else { format!(" by {}", cause.by) };
-        let what = match cause.kind.as_str() {
-            "kill" => format!("the flag was killed{by}"),
-            "command" => format!("rolled back{by}"),
-            _ if cause.name.is_empty() => cause.kind.clone(),
-            _ => cause.name.clone(),
+        let text = match (cause.kind.as_str(), cause.evidence.as_str()) {
+            ("trigger", evidence) => format!("{}: {evidence}", cause.name),
+            ("kill", "") => format!("killed by {}", cause.by),
+            (_, "") => format!("rolled back by {}", cause.by),
+            (_, evidence) => evidence.to_owned(),
         };
-        let text = if cause.evidence.is_empty() { what } else { format!("{what}: {}", cause.evidence) };
         Some(Line::of(Tone::Bad, &text))
     }
 
@@ -142,15 +140,9 @@ impl Page<'_> {
     }
 
     fn next(&self) -> Option<Line> {
-        let release = self.release;
-        if release.ended || release.step.is_none() {
-            return None;
-        }
-        let Some(next) = &release.next else {
-            let is_last = release.step.as_ref().is_some_and(|step| step.number >= step.of) && release.phase == "running";
-            return is_last.then(|| Line::of(Tone::Plain, "this is the last step: it completes when its bake is over"));
-        };
-        let mut line = Line::of(Tone::Plain, &format!("{} %", next.percentage));
+        let next = self.release.next.as_ref().filter(|_| !self.release.ended && self.release.step.is_some())?;
+        let what = next.percentage.map_or_else(|| "the end".to_owned(), |percentage| format!("{percentage} %"));
+        let mut line = Line::of(Tone::Plain, &what);
         if let Some(left_ms) = next.left_ms.filter(|left_ms| *left_ms > 0) {
             line = line.with(Tone::Strong, &format!(" in {}", lasting(left_ms))).with(Tone::Plain, " at the earliest");
         }
@@ -183,6 +175,8 @@ impl Page<'_> {
 
     fn evidence(&self) -> Option<Line> {
         let evidence = &self.release.evidence;
+        // Before the start it would be about nobody.
+        self.release.step.as_ref()?;
         (!evidence.is_empty()).then(|| Line::of(Tone::Plain, evidence))
     }
 

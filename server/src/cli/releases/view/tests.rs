@@ -27,7 +27,7 @@ fn release(differs: Value) -> Release {
             {"name": "error_rate > 5%", "kind": "absolute", "e": 0.0, "turns_back_at": 1000, "bar": 0.0, "shown_to_hold": true},
             {"name": "p95_latency > 1000ms", "kind": "absolute", "e": 1.2, "turns_back_at": 1000, "bar": 0.03, "shown_to_hold": false},
             {"name": "error_rate > 1.25x control", "kind": "relative", "e": 12.3, "turns_back_at": 1000, "bar": 0.36},
-            {"name": "prometheus(\"queue_depth\") > 300 for 5m", "kind": "reading", "turns_back_at": 300, "bar": 0.8, "last": 240.5}],
+            {"name": "prometheus(\"queue_depth\") > 300 for 5m", "kind": "reading", "turns_back_at": 1000, "bar": 0.0, "last": "240.5"}],
         "arms": {
             "treatment": {"requests": 1010, "success": 992, "failure": 5, "error": 3, "cancelled": 10, "slow": {"200": 0.04, "1000": 0.0005}, "new_units": 812, "per_s": 12.5},
             "control": {"requests": 9100, "success": 9000, "failure": 64, "error": 36, "slow": {"200": 0.041, "1000": 0.001}, "new_units": 7300, "per_s": 113},
@@ -129,7 +129,7 @@ fn rolling_back() {
 
 #[test]
 fn rolled_back_and_not_verified() {
-    let cause = json!({"kind": "command", "by": "mia", "evidence": "checkout looks odd"});
+    let cause = json!({"kind": "command", "by": "mia", "evidence": "rolled back by mia: checkout looks odd"});
     check(
         "not-verified",
         json!({"phase": "rolled_back", "state": "rolled back, not verified", "ended": true, "ended_at": "2026-12-01T10:19:00Z", "next": null,

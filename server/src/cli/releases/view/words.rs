@@ -31,8 +31,7 @@ pub(in crate::cli::releases) fn place_in_words(release: &Release, now: Timestamp
 pub(in crate::cli::releases) fn advice(release: &Release, environment: &str) -> Option<String> {
     let id = &release.id;
     let call = |verb: &str| format!("storyflag release {verb} {id} -e {environment}");
-    let open = release.checklist.iter().filter(|check| check.gate == "start" && !check.done).count();
-    let open = u64::try_from(open).unwrap_or(u64::MAX);
+    let open = u64::try_from(release.to_tick().count()).unwrap_or(u64::MAX);
     Some(match (release.phase.as_str(), release.state.as_str()) {
         ("scheduled", _) if open > 0 => {
             format!("{} to tick before the start: {}", counted(open, "item"), call("tick"))
@@ -79,7 +78,8 @@ pub(in crate::cli::releases) fn status_in_words(release: &Release) -> String {
         text.push_str(&format!("; {}", release.evidence));
     }
     if let Some(next) = release.next.as_ref().filter(|_| !release.ended) {
-        text.push_str(&format!("; next {} %", next.percentage));
+        let what = next.percentage.map_or_else(|| "the end".to_owned(), |percentage| format!("{percentage} %"));
+        text.push_str(&format!("; next {what}"));
         if let Some(left_ms) = next.left_ms {
             text.push_str(&format!(" in {} at the earliest", lasting(left_ms)));
         }
