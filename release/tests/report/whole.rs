@@ -47,7 +47,7 @@ fn started() -> Stage {
 pub(crate) fn rolled_back() -> Stage {
     let mut stage = started();
     stage.windows(30);
-    let healthy = std::mem::replace(&mut stage.health, Default::default());
+    let healthy = std::mem::take(&mut stage.health);
     stage.windows(50);
     stage.health = healthy;
     stage.until(2_000, |stage| stage.told.state.step == 1);
