@@ -6,6 +6,7 @@ mod bus;
 mod database;
 mod http;
 mod log;
+mod sources;
 
 use clap::Args;
 
@@ -13,6 +14,7 @@ pub use bus::BusConfig;
 pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use log::{LogConfig, LogFormat};
+pub use sources::SourcesConfig;
 
 /// Everything that can be set about a node.
 #[derive(Debug, Clone, Default, Args)]
@@ -29,4 +31,7 @@ pub struct Config {
     /// What it tells its operator.
     #[command(flatten)]
     pub log: LogConfig,
+    /// Where numbers come from, beside what applications report.
+    #[command(flatten)]
+    pub sources: SourcesConfig,
 }
