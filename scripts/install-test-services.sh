@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks: PostgreSQL and Redis, from the system's packages.
 # The tests start private copies of both on free ports; no system service is left running by this script.
-# usage: install-test-services.sh [--python]     --python adds a virtual environment with xxhash, for `make vectors`
+# usage: install-test-services.sh [--python]     --python adds a virtual environment with xxhash, for `make vectors`,
+#                                            and with standardwebhooks, for the test of signatures
 set -eu
 
 say() { echo "install-test-services: $*"; }
@@ -49,9 +50,10 @@ fi
 
 if [ "${1:-}" = --python ]; then
     venv=${STORYFLAG_VENV:-$HOME/.cache/storyflag-venv}
-    if ! python3 -c 'import xxhash' 2>/dev/null && ! "$venv/bin/python3" -c 'import xxhash' 2>/dev/null; then
+    needed='import xxhash, standardwebhooks'
+    if ! "$venv/bin/python3" -c "$needed" 2>/dev/null; then
         command -v python3 >/dev/null 2>&1 || apt_install python3 python3-venv
-        say "making a virtual environment with xxhash in $venv"
-        python3 -m venv "$venv" && "$venv/bin/pip" install -q xxhash
+        say "making a virtual environment with xxhash and standardwebhooks in $venv"
+        python3 -m venv "$venv" && "$venv/bin/pip" install -q xxhash standardwebhooks
     fi
 fi

@@ -11,6 +11,7 @@
 //! | [`app`] | use cases: the only write path |
 //! | [`store`] | SQL: the only place that names sqlx |
 //! | [`publish`] | rulesets in memory, streams, the bus between nodes |
+//! | [`notify`] | delivers messages to people |
 //! | [`telemetry`] | what SDKs report |
 //! | [`scheduler`] | carries releases out |
 //! | [`cli`] | the `storyflag` command |
@@ -24,6 +25,7 @@ pub mod error;
 pub mod health;
 pub mod listener;
 pub mod middleware;
+pub mod notify;
 pub mod publish;
 pub mod router;
 pub mod scheduler;

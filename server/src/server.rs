@@ -14,6 +14,7 @@ use crate::{
     health::Health,
     listener::{Limits, serve},
     middleware::HttpMetrics,
+    notify::{self, Notifier},
     publish::{Bus, BusError, Hub, Options, Rate},
     router::{AppState, Parts, router},
     scheduler::Scheduler,
@@ -26,6 +27,7 @@ pub struct Server {
     config: Config,
     state: AppState,
     first_start: Option<FirstStart>,
+    notifier: Notifier,
     background: CancellationToken,
 }
 
@@ -69,6 +71,11 @@ impl Server {
         }
         let hub = Hub::start(store.clone(), bus, Arc::clone(&node), options, background.clone(), &mut registry).await?;
         let telemetry = Telemetry::start(store.clone(), Arc::clone(&node), background.clone(), &mut registry);
+        let delivery = notify::Options {
+            patience: Duration::from_secs(u64::from(config.notify.webhook_seconds)),
+            longest_wait: Duration::from_secs(u64::from(config.notify.longest_wait_seconds)),
+        };
+        let notifier = Notifier::start(store.clone(), delivery, background.clone(), &mut registry);
         let app = App::new(store.clone(), hub.clone(), telemetry.clone());
         app.remember_places().await?;
         tokio::spawn({
@@ -78,7 +85,7 @@ impl Server {
         let scheduler = Scheduler::start(app.clone(), background.clone(), &mut registry);
         let health = Health::new(store.clone(), hub.clone(), node);
         let state = AppState(Arc::new(Parts { app, store, tokens, hub, scheduler, telemetry, health, http, registry: Arc::new(registry) }));
-        Ok(Self { config, state, first_start, background })
+        Ok(Self { config, state, first_start, notifier, background })
     }
 
     /// What the first start made, if this was it: shown once.
@@ -93,7 +100,7 @@ impl Server {
 
     /// Serves until `shutdown`; then says goodbye to every stream, finishes what is under way and lets go of the database.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
-        let Self { config, state, background, .. } = self;
+        let Self { config, state, notifier, background, .. } = self;
         let (hub, health, telemetry, store) =
             (state.0.hub.clone(), state.0.health.clone(), state.0.telemetry.clone(), state.0.store.clone());
         let serving = CancellationToken::new();
@@ -111,6 +118,7 @@ impl Server {
         tokio::join!(draining, serve(listener, router, serving, limits));
         background.cancel();
         telemetry.flush().await;
+        notifier.ended().await;
         store.close().await;
     }
 }

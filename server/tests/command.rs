@@ -286,6 +286,26 @@ fn a_key_is_printed_once_and_can_be_revoked_by_itself() {
 }
 
 #[test]
+fn a_channel_shows_its_secret_once_and_a_freeze_refuses_what_is_typed() {
+    let service = Service::start();
+    assert!(service.ok("channels put team http://127.0.0.1:9/x --receives team -e staging --dry-run").contains("would change"));
+    let secret = service.ok("channels put team http://127.0.0.1:9/x --receives team -e staging");
+    assert!(secret.starts_with("whsec_") && secret.lines().count() == 1, "{secret}");
+    assert!(service.ok("channels put team http://127.0.0.1:9/y --receives team,changes -e staging").contains("is as you said"));
+    assert!(service.ok("channels -e staging").contains("team,changes"));
+    assert!(service.ok("channels test team -e staging").contains("is sent msg_"));
+    assert!(service.ok("channels delete team -e staging").contains("is deleted"));
+    assert!(service.refused(1, "channels put team ftp://a --receives everybody -e staging").contains("/receives/0"));
+    service.ok("flags create US-1");
+    let frozen = service.ok("freezes add 2999-01-01T00:00:00Z --reason the_holidays -e staging");
+    let id = frozen.trim().rsplit(' ').next().unwrap().to_owned();
+    assert!(service.ok("freezes -e staging").contains("the holidays"));
+    assert!(service.refused(1, "rollout US-1 1% -e staging").contains("the holidays"));
+    assert!(service.ok(&format!("freezes delete {id} -e staging")).contains("does not hold any more"));
+    service.ok("rollout US-1 1% -e staging");
+}
+
+#[test]
 fn a_token_comes_from_the_services_own_database() {
     let service = Service::start();
     let token = service.ok("token --role viewer --database sqlite:flags.db");

@@ -178,7 +178,33 @@ async fn people(reader: &mut Reader<'_>) {
     reader.put(&format!("{project}/flags/US-90-old"), &json!({})).await.expect(201);
     reader.delete(&format!("{project}/flags/US-90-old")).await.expect(200);
     reader.get("changes").await.expect(200);
+    telling(reader).await;
     plans(reader, project).await;
+}
+
+/// Channels and freezes.
+async fn telling(reader: &mut Reader<'_>) {
+    let body = json!({"kind": "webhook", "url": "http://127.0.0.1:9/hook", "receives": ["team", "changes"]});
+    reader.put("channels/team?dry_run=true", &body).await.expect(200);
+    reader.put("channels/team", &body).await.expect(201);
+    reader.put("channels/team?rotate=true", &body).await.expect(200);
+    reader.put("channels/team", &json!({"url": "http://127.0.0.1:9/hook"})).await.expect(422);
+    reader.get("channels").await.expect(200);
+    reader.post("channels/team/test?dry_run=true", &json!({})).await.expect(200);
+    reader.post("channels/team/test", &json!({})).await.expect(202);
+    reader.get("channels/team").await.expect(200);
+    reader.delete("channels/team?dry_run=true").await.expect(200);
+    reader.delete("channels/team").await.expect(204);
+    reader.get("channels/team").await.expect(404);
+    let body = json!({"to": "2999-01-01T00:00:00Z", "reason": "the holidays"});
+    reader.post("freezes?dry_run=true", &body).await.expect(200);
+    let made = reader.post("freezes", &body).await.expect(201);
+    reader.get("freezes?all=true").await.expect(200);
+    reader.patch(&format!("flags/{FLAG}/rollout"), &json!({"percentage": 90})).await.expect(409);
+    let freeze = format!("freezes/{}", made.json["id"].as_str().unwrap());
+    reader.delete(&format!("{freeze}?dry_run=true")).await.expect(200);
+    reader.delete(&freeze).await.expect(204);
+    reader.delete(&freeze).await.expect(404);
 }
 
 /// Plans, in each of their media types.

@@ -51,6 +51,15 @@ fn duties() -> Vec<Duty> {
             duty(patch.clone(), environment, "flags/{me}/rollout", json!({"percentage": 5}), Editor),
             duty(post.clone(), environment, "flags/{me}/kill", json!({}), Editor),
             duty(post.clone(), environment, "flags/{me}/revive", reason(json!({})), ReleaseManager),
+            duty(put.clone(), environment, "channels/{me}", json!({"url": "http://127.0.0.1:9/", "receives": ["team"]}), least),
+            duty(delete.clone(), environment, "channels/{me}", json!({}), least),
+            duty(
+                post.clone(),
+                environment,
+                "freezes",
+                json!({"from": "2999-01-01T00:00:00Z", "to": "2999-02-01T00:00:00Z", "reason": "later"}),
+                least,
+            ),
             duty(post.clone(), environment, "keys?reason=x", json!({"name": "mine"}), Admin),
             duty(post.clone(), environment, "incarnation", reason(json!({})), Admin),
         ]);

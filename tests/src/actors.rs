@@ -176,6 +176,7 @@ impl Actor {
             "flags?limit=1000".to_owned(),
             "cohorts?limit=1000".to_owned(),
             "keys".to_owned(),
+            "freezes?all=true".to_owned(),
             "changes?limit=1000".to_owned(),
         ] {
             told.push(self.get(&path).await.expect(200).text);

@@ -194,6 +194,9 @@ fn config(database: &str, redis: Option<&(String, String)>) -> Config {
     // Tests run many at once on one cluster.
     config.database.connections = 6;
     config.http.drain_seconds = 0;
+    // Receivers that fail are tried again at once, and those that hang are not waited for.
+    config.notify.longest_wait_seconds = 1;
+    config.notify.webhook_seconds = 4;
     if let Some((url, prefix)) = redis {
         config.bus.redis = Some(url.clone());
         config.bus.prefix.clone_from(prefix);

@@ -24,6 +24,7 @@ pub mod house;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod receiver;
 pub mod redis;
 pub mod reference;
 pub mod scripted;

@@ -56,6 +56,7 @@ impl Process {
         let mut command = Command::new(program());
         command.args(["serve", "--listen", "127.0.0.1:0", "--drain-seconds", "0", "--database", database]);
         command.env("STORYFLAG_LOG", "warn").env_remove("REDIS_URL");
+        command.envs([("STORYFLAG_WEBHOOK_SECONDS", "4"), ("STORYFLAG_WEBHOOK_WAIT_SECONDS", "1")]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file).kill_on_drop(true);
         let mut child = command.spawn().expect("cargo builds the node before it runs the tests");
         let watchdog = watchdog(child.id().expect("it was just started"));

@@ -24,13 +24,14 @@ pub enum Network {
     Throttled(u32),
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct State {
     network: Network,
-    target: SocketAddr,
+    /// New connections go to them in turn.
+    targets: Vec<SocketAddr>,
 }
 
-/// Listens on a port of its own and passes connections on to a target.
+/// Listens on a port of its own and passes connections on to a target, or to several in turn.
 pub struct Proxy {
     address: SocketAddr,
     state: Arc<watch::Sender<State>>,
@@ -40,9 +41,14 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy to `target`, open at first.
     pub async fn to(target: SocketAddr) -> Proxy {
+        Proxy::between(vec![target]).await
+    }
+
+    /// A proxy that gives each connection to the next of several, open at first.
+    pub async fn between(targets: Vec<SocketAddr>) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(watch::Sender::new(State { network: Network::Open, target }));
+        let state = Arc::new(watch::Sender::new(State { network: Network::Open, targets }));
         let accepting = tokio::spawn(accept(listener, state.clone()));
         Proxy { address, state, accepting }
     }
@@ -64,7 +70,7 @@ impl Proxy {
 
     /// New connections go to `target` from now on, the open ones stay where they are.
     pub fn retarget(&self, target: SocketAddr) {
-        self.state.send_modify(|state| state.target = target);
+        self.state.send_modify(|state| state.targets = vec![target]);
     }
 }
 
@@ -76,10 +82,11 @@ impl Drop for Proxy {
 }
 
 async fn accept(listener: TcpListener, state: Arc<watch::Sender<State>>) {
-    while let Ok((client, _)) = listener.accept().await {
-        let now = *state.borrow();
-        if now.network != Network::Cut {
-            tokio::spawn(carry(client, now.target, state.subscribe()));
+    for turn in 0.. {
+        let Ok((client, _)) = listener.accept().await else { return };
+        let State { network, targets } = state.borrow().clone();
+        if network != Network::Cut {
+            tokio::spawn(carry(client, targets[turn % targets.len()], state.subscribe()));
         }
     }
 }

@@ -18,8 +18,8 @@ pub async fn served(seed: &str, percentage: &str, users: usize) -> Vec<u32> {
     String::from_utf8(output.stdout).unwrap().lines().map(|line| line.parse().expect("a number a line")).collect()
 }
 
-/// The Python with the package xxhash: the virtual environment of `make test` where it is, else the system's.
-fn python() -> String {
+/// The Python with the packages xxhash and standardwebhooks: the virtual environment of `make test` where it is, else the system's.
+pub(crate) fn python() -> String {
     let home = std::env::var("HOME").unwrap_or_default();
     let folder = std::env::var("STORYFLAG_VENV").unwrap_or_else(|_| format!("{home}/.cache/storyflag-venv"));
     let own = format!("{folder}/bin/python3");

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod changes;
+pub mod channels;
 pub mod cohorts;
 mod conditions;
 pub mod documents;
@@ -10,6 +11,7 @@ pub mod explain;
 pub mod fields;
 pub mod flags;
 pub mod forms;
+pub mod freezes;
 pub mod history;
 pub mod incarnation;
 pub mod instances;

@@ -86,6 +86,12 @@ pub(super) fn is_safe(before: &FlagItem, after: &FlagItem) -> bool {
         && after.rollout.cohorts.iter().all(|cohort| before.rollout.cohorts.contains(cohort))
 }
 
+/// Whether somebody may be served more by a change than before it: all that is neither safe nor serves nobody.
+pub(super) fn raises(before: &FlagItem, after: &FlagItem) -> bool {
+    let serves_nobody = after.killed || ((!after.enabled || serves_only_off(after)) && after.off == before.off);
+    !is_safe(before, after) && !serves_nobody
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -139,6 +145,27 @@ mod tests {
         }
         assert!(!is_safe(&FlagItem { enabled: false, ..stands.clone() }, &stands));
         assert!(!is_safe(&FlagItem { killed: true, ..stands.clone() }, &stands));
+    }
+
+    #[test]
+    fn a_raise_is_what_may_serve_somebody_more() {
+        let stands = item(10.0, &["internal"]);
+        let killed = FlagItem { killed: true, ..stands.clone() };
+        let disabled = FlagItem { enabled: false, ..stands.clone() };
+        for (before, after, raise) in [
+            (&stands, item(11.0, &["internal"]), true),
+            (&stands, item(9.0, &["internal"]), false),
+            (&stands, item(9.0, &["internal", "beta"]), true),
+            (&stands, FlagItem { overrides: [("u".to_owned(), "on".to_owned())].into(), ..stands.clone() }, true),
+            (&stands, FlagItem { unit: "account".to_owned(), ..item(0.0, &[]) }, false),
+            (&stands, FlagItem { off: "on".to_owned(), ..item(0.0, &[]) }, true),
+            (&killed, stands.clone(), true),
+            (&killed, FlagItem { killed: true, ..item(50.0, &[]) }, false),
+            (&disabled, FlagItem { enabled: false, ..item(50.0, &[]) }, false),
+            (&disabled, stands.clone(), true),
+        ] {
+            assert_eq!(raises(before, &after), raise, "{after:?}");
+        }
     }
 
     #[test]

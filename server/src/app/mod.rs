@@ -3,6 +3,7 @@
 //! The API, the console and the command line call these; they decide, and know nothing of HTTP or SQL. Every write goes
 //! through `write.rs`, which begins with the environment's row: that row is the lock and the number.
 
+mod channels;
 mod cohorts;
 mod dependents;
 mod environments;
@@ -11,6 +12,7 @@ mod exposure;
 mod first_start;
 mod flag_definition;
 mod flags;
+mod freezes;
 mod history;
 mod incarnation;
 mod instances;
@@ -26,6 +28,7 @@ mod rehearsals;
 mod releases;
 mod rollout;
 mod targetings;
+mod telling;
 mod write;
 
 use std::{
@@ -43,12 +46,14 @@ use crate::{
     telemetry::Telemetry,
 };
 
+pub use channels::{AUDIENCES, ChannelDefinition, StoredChannel};
 pub use cohorts::CohortDefinition;
 pub use environments::{EnvironmentDefinition, Settings};
 pub use explain::{Explained, Explanation, Question};
 pub use exposure::moved;
 pub use first_start::{FirstStart, first_start};
 pub use flag_definition::{FlagDefinition, FlagPatch};
+pub use freezes::FreezeDefinition;
 pub use history::HistoryEntry;
 pub use keys::NewKey;
 pub use members::{LONGEST_UNIT, MEMBERS_AT_ONCE, MOST_MEMBERS, MembersChanged, Units};

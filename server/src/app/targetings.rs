@@ -8,6 +8,7 @@ use super::{
     App, Ask, Done, Place,
     environments::Settings,
     exposure::{exposure, is_safe},
+    freezes,
     items::{Understood, encode, not_understood, refuse, understand, with_killed},
     references,
     releases::{Edit, Owning, owned_changed},
@@ -191,6 +192,7 @@ impl App {
         }
         if !is_safe {
             self.check_forward(&mut write, ask, place, &environment, &before.item, &item).await?;
+            freezes::refuse_raise(&mut write.tx, ask, place, &environment, (&before.item, &item), write.now).await?;
         }
         note_new_rollout(&before.item, &mut item, environment.identity().revision);
         let text = before.text_of(&item)?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use storyflag_evaluation::{Identity, ItemKind, item_hash};
 
-use super::{App, Ask, now_ms};
+use super::{App, Ask, now_ms, telling};
 use crate::{
     error::Error,
     publish::{Committed, CommittedItem},
@@ -39,6 +39,8 @@ struct Locked {
     flags: i64,
     item_bytes: i64,
     items: Vec<CommittedItem>,
+    /// What people are told; nothing where nobody listens.
+    told: Vec<telling::Change>,
 }
 
 /// A write that is not served: a row of history without a revision.
@@ -78,7 +80,7 @@ impl<'a> Write<'a> {
         let row = row.ok_or_else(|| Error::NotFound("the environment is gone".to_owned()))?;
         let identity = row.identity();
         let (flags, item_bytes) = (row.flags, row.item_bytes);
-        self.locked.push(Locked { row: row.clone(), digest: identity.digest, flags, item_bytes, items: Vec::new() });
+        self.locked.push(Locked { row: row.clone(), digest: identity.digest, flags, item_bytes, items: Vec::new(), told: Vec::new() });
         Ok(row)
     }
 
@@ -122,6 +124,9 @@ impl<'a> Write<'a> {
             locked.item_bytes = locked.item_bytes.saturating_add(size(text));
             check_bounds(locked, text, before.map_or(0, str::len))?;
         }
+        if let Some(before) = before.filter(|_| telling::is_heard(&self.ask, &locked.row)) {
+            locked.told.push(telling::Change { kind, key: key.to_owned(), before: before.to_owned(), after: after.clone() });
+        }
         locked.items.push(CommittedItem { kind, key: key.into(), after: after.map(Into::into) });
         Ok(())
     }
@@ -153,6 +158,9 @@ impl<'a> Write<'a> {
             let revision = self.locked.last().map(|locked| locked.row.revision.saturating_sub(1));
             self.tx.rollback().await?;
             return Ok(revision);
+        }
+        for locked in self.locked.iter().filter(|locked| !locked.told.is_empty()) {
+            telling::tell(&mut self.tx, &self.ask, &locked.row, &locked.told).await?;
         }
         let revision = self.locked.last().map(|locked| locked.row.revision);
         self.tx.commit().await?;

@@ -4,6 +4,7 @@
 //! answer in words. What it has to say comes back as `Said` or `Failure`; only [`main`] prints, but for `serve`,
 //! `demo` and `release watch`, which have something to say while they run, and for what is shown before a question.
 
+mod channels;
 mod client;
 mod cohorts;
 mod demo;
@@ -11,6 +12,7 @@ mod explain;
 mod failure;
 mod flag_list;
 mod flags;
+mod freezes;
 mod history;
 mod incarnation;
 mod invocation;
@@ -82,6 +84,10 @@ enum Verb {
     Release(Box<releases::ReleasesArgs>),
     /// List, create and revoke SDK keys
     Keys(keys::KeysArgs),
+    /// List, put, delete and test channels: where people hear of what happens
+    Channels(channels::ChannelsArgs),
+    /// List, add and delete freezes: times in which nothing is raised
+    Freezes(freezes::FreezesArgs),
     /// Begin a new history, after the database was put back to an earlier state
     Incarnation(incarnation::IncarnationArgs),
 }
@@ -198,6 +204,8 @@ fn run(verb: Verb) -> Result<Said, Failure> {
         Verb::Predict(args) => rehearsals::predict(&args),
         Verb::Release(args) => releases::releases(&args),
         Verb::Keys(args) => keys::keys(&args),
+        Verb::Channels(args) => channels::channels(&args),
+        Verb::Freezes(args) => freezes::freezes(&args),
         Verb::Incarnation(args) => incarnation::incarnation(&args),
     }
 }
@@ -279,6 +287,14 @@ mod tests {
             "storyflag keys -e staging",
             "storyflag keys create shop -e staging --project other",
             "storyflag keys revoke 12ab -e staging",
+            "storyflag channels -e staging",
+            "storyflag channels put team https://hooks.example.com/x --receives team,changes --rotate -e staging --dry-run",
+            "storyflag channels delete team -e staging --reason x",
+            "storyflag channels test team -e staging --json",
+            "storyflag freezes -e staging",
+            "storyflag freezes list --all -e staging",
+            "storyflag freezes add 2027-01-04T08:00:00Z --from 2026-12-20T00:00:00Z --reason holidays -e staging --dry-run",
+            "storyflag freezes delete freeze-12 -e staging",
             "storyflag incarnation raise --project shop --environment staging --reason restored",
         ] {
             let read = command_line().try_get_matches_from(line.split(' ')).and_then(|matches| Command::from_arg_matches(&matches));

@@ -6,6 +6,7 @@ mod bus;
 mod database;
 mod http;
 mod log;
+mod notify;
 
 use clap::Args;
 
@@ -13,6 +14,7 @@ pub use bus::BusConfig;
 pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use log::{LogConfig, LogFormat};
+pub use notify::NotifyConfig;
 
 /// Everything that can be set about a node.
 #[derive(Debug, Clone, Default, Args)]
@@ -26,6 +28,9 @@ pub struct Config {
     /// What the service listens to and puts up with.
     #[command(flatten)]
     pub http: HttpConfig,
+    /// How messages reach people.
+    #[command(flatten)]
+    pub notify: NotifyConfig,
     /// What it tells its operator.
     #[command(flatten)]
     pub log: LogConfig,

@@ -48,7 +48,7 @@ pub use freezes::FreezeRow;
 pub use instances::InstanceRow;
 pub use keys::KeyRow;
 pub use minutes::{Latency, MinuteCounts, MinuteRow, NodeMinuteRow, Tracked};
-pub use outbox::{DueRow, LOG, NewNotice, NoticeRow, Waiting};
+pub use outbox::{ChannelWaiting, DueRow, LOG, NewNotice, NoticeRow, Waiting};
 pub use plans::{PlanEntry, PlanRow};
 pub use projects::ProjectRow;
 pub use releases::{NewRun, ReleaseFilter, ReleaseHead, ReleaseRow, TransitionRow};

@@ -21,10 +21,14 @@ const CLAIM: &str = "update outbox set attempts = attempts + 1, next_at = $3 whe
 const DELIVERED: &str = "update outbox set delivered_at = $2, next_at = null, error = null where id = $1 and delivered_at is null";
 const FAILED: &str = "update outbox set next_at = $3, error = $4 where id = $1 and attempts = $2 and next_at is not null";
 const GIVE_UP: &str = "update outbox set next_at = null, error = $3 where environment = $1 and channel = $2 and next_at is not null";
+const GIVE_UP_ONE: &str = "update outbox set next_at = null, error = $2 where id = $1 and next_at is not null";
 const HASTEN: &str = "update outbox set next_at = $3 where environment = $1 and channel = $2 and next_at > $3 and error is not null";
 const LIST: &str = "select id, event, channel, audience, kind, release, body, created_at, attempts, delivered_at, error from outbox \
      where environment = $1 and release = $2 order by created_at, event, channel";
 const WAITING: &str = "select count(*) as waiting, min(created_at) as oldest from outbox where next_at is not null";
+/// One error of several: it says what is wrong with a channel.
+const WAITING_OF: &str =
+    "select channel, count(*) as waiting, max(error) as error from outbox where environment = $1 and next_at is not null group by channel";
 const SWEEP: &str = "delete from outbox where next_at is null and coalesce(delivered_at, created_at) < $1";
 
 /// Whoever nobody listens to is written into the log: the channel of such a message.
@@ -104,6 +108,17 @@ pub struct Waiting {
     pub oldest: Option<i64>,
 }
 
+/// How many messages of a channel wait.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct ChannelWaiting {
+    /// Its key, or [`LOG`].
+    pub channel: String,
+    /// All that are not delivered.
+    pub waiting: i64,
+    /// What an attempt to deliver one of them met.
+    pub error: Option<String>,
+}
+
 impl NoticeRow {
     /// What it says in words.
     pub fn text(&self) -> String {
@@ -142,6 +157,7 @@ impl PlaceRow {
 
 /// A message to one channel.
 struct Message<'a> {
+    id: String,
     notice: &'a NewNotice<'a>,
     channel: &'a str,
     body: String,
@@ -206,6 +222,16 @@ impl Store {
         tx.commit().await
     }
 
+    /// There is nobody any more whom a message could reach.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn give_up_notice(&self, id: &str, why: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        with_tx!(&mut tx, |db| sqlx::query(GIVE_UP_ONE).bind(id).bind(why).execute(db).await.map(drop))?;
+        tx.commit().await
+    }
+
     /// What was told of a release, oldest first: a row per event and channel.
     ///
     /// # Errors
@@ -220,6 +246,14 @@ impl Store {
     /// The database away.
     pub async fn waiting_notices(&self) -> Result<Waiting, StoreError> {
         with_db!(self, |db| sqlx::query_as(WAITING).fetch_one(db).await)
+    }
+
+    /// How many messages wait for each channel of an environment that has any.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn waiting_of_channels(&self, environment: i64) -> Result<Vec<ChannelWaiting>, StoreError> {
+        with_db!(self, |db| sqlx::query_as(WAITING_OF).bind(environment).fetch_all(db).await)
     }
 
     /// Forgets messages that were delivered, or given up, before a moment.
@@ -251,14 +285,16 @@ impl Tx {
         self.tell_or(None, environment, notices, now).await
     }
 
-    /// The same to one channel, whatever it receives.
+    /// The same to one channel, whatever it receives; the message's id.
     ///
     /// # Errors
     /// The database away.
-    pub async fn tell_channel(&mut self, environment: i64, channel: &str, notice: &NewNotice<'_>, now: i64) -> Result<(), StoreError> {
+    pub async fn tell_channel(&mut self, environment: i64, channel: &str, notice: &NewNotice<'_>, now: i64) -> Result<String, StoreError> {
         let places = self.places(environment).await?;
-        let Some(place) = places.first() else { return Ok(()) };
-        self.write_messages(environment, &[Message { notice, channel, body: body_of(notice, place, now) }], now).await
+        let body = places.first().map(|place| body_of(notice, place, now)).unwrap_or_default();
+        let message = Message { id: new_id(), notice, channel, body };
+        self.write_messages(environment, std::slice::from_ref(&message), now).await?;
+        Ok(message.id)
     }
 
     async fn tell_or(&mut self, otherwise: Option<&str>, environment: i64, notices: &[NewNotice<'_>], now: i64) -> Result<(), StoreError> {
@@ -273,7 +309,12 @@ impl Tx {
             if channels.is_empty() {
                 channels.extend(otherwise);
             }
-            messages.extend(channels.into_iter().map(|channel| Message { notice, channel, body: body_of(notice, place, now) }));
+            messages.extend(channels.into_iter().map(|channel| Message {
+                id: new_id(),
+                notice,
+                channel,
+                body: body_of(notice, place, now),
+            }));
         }
         self.write_messages(environment, &messages, now).await
     }
@@ -288,8 +329,8 @@ impl Tx {
             TELL,
             messages,
             |values, message| {
-                let Message { notice, channel, body } = message;
-                values.push_bind(new_id()).push_bind(environment).push_bind(notice.event).push_bind(*channel);
+                let Message { id, notice, channel, body } = message;
+                values.push_bind(id).push_bind(environment).push_bind(notice.event).push_bind(*channel);
                 values.push_bind(notice.audience).push_bind(notice.kind).push_bind(notice.release).push_bind(body);
                 values.push_bind(now).push_bind(0_i64).push_bind(Some(now)).push_bind(None::<i64>).push_bind(None::<String>);
             },

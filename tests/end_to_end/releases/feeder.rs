@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 /// What an instance counts in a second: requests and errors of treatment, from the flag's key and its percentage.
-pub type Counts = fn(flag: &str, percentage: f64) -> (u64, u64);
+pub(crate) type Counts = fn(flag: &str, percentage: f64) -> (u64, u64);
 
 /// Instances that report. Ends when it is dropped.
-pub struct Feeder {
+pub(crate) struct Feeder {
     nodes: Arc<Mutex<Vec<String>>>,
     _reporting: JoinSet<()>,
 }
 
 impl Feeder {
     /// So many instances, each beginning with another node.
-    pub fn start(key: &str, nodes: Vec<String>, instances: usize, counts: Counts) -> Feeder {
+    pub(crate) fn start(key: &str, nodes: Vec<String>, instances: usize, counts: Counts) -> Feeder {
         let nodes = Arc::new(Mutex::new(nodes));
         let mut reporting = JoinSet::new();
         for number in 0..instances {
@@ -32,7 +32,7 @@ impl Feeder {
     }
 
     /// The nodes that there are now.
-    pub fn set(&self, nodes: Vec<String>) {
+    pub(crate) fn set(&self, nodes: Vec<String>) {
         *self.nodes.lock().unwrap() = nodes;
     }
 }

@@ -18,8 +18,11 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
 
 /// Five steps of a few seconds each.
 fn plan(number: usize) -> String {
-    let steps: String = [0.1, 1.0, 10.0, 50.0, 100.0].iter().map(|percentage| format!("  - {{ percentage: {percentage}, bake: 4m }}\n")).collect();
-    format!("plan: DP-{number}\nflag: US-{number}\napproach: feature_flag\nsteps:\n{steps}triggers: [\"error_rate > 5%\"]\nrelative_triggers: none\n")
+    let steps: String =
+        [0.1, 1.0, 10.0, 50.0, 100.0].iter().map(|percentage| format!("  - {{ percentage: {percentage}, bake: 4m }}\n")).collect();
+    format!(
+        "plan: DP-{number}\nflag: US-{number}\napproach: feature_flag\nsteps:\n{steps}triggers: [\"error_rate > 5%\"]\nrelative_triggers: none\n"
+    )
 }
 
 /// Every third flag is broken from a percentage of its own on.
@@ -66,7 +69,8 @@ async fn check_history(admin: &Actor) {
         let id = format!("DP-{number}-1");
         transitions(admin, &id).await;
         let told: Vec<Value> = super::timeline(admin, &id).await;
-        let mut own: Vec<u64> = told.iter().filter(|entry| entry["kind"] == "transition").filter_map(|entry| entry["revision"].as_u64()).collect();
+        let mut own: Vec<u64> =
+            told.iter().filter(|entry| entry["kind"] == "transition").filter_map(|entry| entry["revision"].as_u64()).collect();
         let history = admin.get(&format!("flags/US-{number}/history?limit=1000")).await.expect(200);
         let actor = format!("release:{id}");
         let written = history.json["history"].as_array().unwrap().iter().filter(|change| change["actor"] == actor.as_str());
@@ -74,7 +78,11 @@ async fn check_history(admin: &Actor) {
         own.sort_unstable();
         written.sort_unstable();
         assert_eq!(own, written, "{id}");
-        let steps: Vec<u64> = told.iter().filter(|entry| entry["to"] == "baking" && entry["revision"].is_u64()).map(|entry| entry["step"].as_u64().unwrap()).collect();
+        let steps: Vec<u64> = told
+            .iter()
+            .filter(|entry| entry["to"] == "baking" && entry["revision"].is_u64())
+            .map(|entry| entry["step"].as_u64().unwrap())
+            .collect();
         assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>(), "{id}: no step lost, doubled or skipped");
     }
 }

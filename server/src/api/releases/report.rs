@@ -5,7 +5,6 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use serde_json::Value;
 use storyflag_release::plan::Media;
 
 use super::{ReleasePath, state_of};
@@ -23,7 +22,7 @@ use crate::{
 
 /// Reports a release: rates with their intervals, evidence, holds, targets; as `text/markdown` for people
 #[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/releases/{release}/report", tag = "releases", params(ReleasePath),
-    responses((status = 200, content((Value = "application/json"), (String = "text/markdown"))), ReadProblems))]
+    responses((status = 200, content((Object = "application/json"), (String = "text/markdown"))), ReadProblems))]
 pub async fn release_report(
     State(app): State<App>,
     State(scheduler): State<Scheduler>,

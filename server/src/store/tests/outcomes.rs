@@ -7,7 +7,7 @@ use storyflag_release::{
 };
 
 use super::{Database, NOW, both};
-use crate::store::{ExposedRow, Latency, MinuteCounts, MinuteRow, NodeHead, NodeMinuteRow, NodeRows, Registers, SecondRow, Tracked};
+use crate::store::{ExposedRow, Latency, MinuteCounts, MinuteRow, NodeHead, NodeMinuteRow, NodeRows, Registers, SecondRow, Store, Tracked};
 
 both!(
     seconds_are_written_once_and_read_in_order,
