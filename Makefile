@@ -20,7 +20,7 @@ bench: ## measure evaluation, delivery and the SDK's weight, each beside a floor
 	./scripts/install-test-services.sh
 	./scripts/test-services.sh run cargo bench --package storyflag-tests
 
-demo: ## watch a percentage reach a shop of 100,000 users, in under a minute
+demo: ## watch a plan carry itself out, turn back, and arrive at 100 %, in under two minutes
 	cargo run --release --package storyflag-server -- demo
 
 fmt: ## format

@@ -327,7 +327,7 @@ fn demo(directory: &Path, args: &[&str]) -> Child {
 #[test]
 fn a_demo_ends_by_itself_and_leaves_nothing_behind() {
     let directory = Directory::new();
-    let output = demo(&directory.0, &["--users", "1000", "--hold-ms", "0"]).wait_with_output().unwrap();
+    let output = demo(&directory.0, &["rollout", "--users", "1000", "--hold-ms", "0"]).wait_with_output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{out}{}", String::from_utf8_lossy(&output.stderr));
     for row in ["0.1 % ", "1 % ", "10 % ", "50 % ", "100 % ", "kill ", "revive "] {
@@ -340,13 +340,67 @@ fn a_demo_ends_by_itself_and_leaves_nothing_behind() {
 
 #[test]
 fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    for (story, begins) in [(&["rollout", "--users", "1000000"][..], "ASKED"), (&[], "$ storyflag release start")] {
+        let directory = Directory::new();
+        let mut child = demo(&directory.0, story);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().starts_with(begins)), "it ended before it began");
+        let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert!(lines.any(|line| line.unwrap() == "stopped"));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_demo_tells_of_a_release_that_turns_back_and_of_one_that_arrives() {
     let directory = Directory::new();
-    let mut child = demo(&directory.0, &["--users", "1000000"]);
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().starts_with("ASKED")), "it ended before it began");
-    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(told.success());
-    assert!(lines.any(|line| line.unwrap() == "stopped"));
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let output = demo(&directory.0, &["--time-scale", "6000"]).wait_with_output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{out}{}", String::from_utf8_lossy(&output.stderr));
+    for told in [" rolled back at ", "-1 turned back by itself", " completed at 100 %", "-2 went from 0.1 % to everybody by itself"] {
+        assert!(out.contains(told), "{told}: {out}");
+    }
     assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0);
+}
+
+#[test]
+fn a_release_is_prepared_and_called_off_or_begun_and_turned_back() {
+    let service = Service::start();
+    service.ok("flags create US-123-checkout");
+    service.ok("cohorts put internal-users -e staging");
+    let plan = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/DP-123-checkout.yaml").canonicalize().unwrap();
+    std::fs::copy(plan, service.directory.0.join("plan.yaml")).unwrap();
+    service.ok("plan put plan.yaml");
+    assert_eq!(service.ok("release -e staging"), "no releases\n");
+    let told = service.refused(1, "release start DP-123-checkout --time-scale 600 -e staging");
+    assert!(told.contains("DP-123-checkout-1 is created, but not started: ") && told.contains("next: storyflag release tick "), "{told}");
+    let ticked = service.run("release tick DP-123-checkout tests_passing rollback-plan-tested -e staging");
+    assert!(ticked.err.contains("next: storyflag release start DP-123-checkout-1 -e staging"), "{}{}", ticked.out, ticked.err);
+    let started = service.ok("release start DP-123-checkout -e staging");
+    assert!(started.starts_with("DP-123-checkout-1 in staging is started: 0.1 %, step 1 of 5"), "{started}");
+    let told = service.refused(1, "rollout US-123-checkout 50 -e staging");
+    assert!(told.contains("DP-123-checkout-1 drives this flag"), "{told}");
+    let told = service.refused(2, "release advance DP-123-checkout -e staging --reason x");
+    assert!(told.contains("RATES") || told.contains("EVIDENCE") && told.contains("the same with --yes"), "{told}");
+    assert!(service.ok("release advance DP-123-checkout -e staging --reason x -y").contains("takes its next step by force"));
+    assert!(service.ok("release pause DP-123-checkout -e staging").contains("(paused 1 %"));
+    assert!(service.ok("release get DP-123-checkout -e staging").contains("storyflag release resume DP-123-checkout-1 -e staging"));
+    assert!(service.ok("release timeline DP-123-checkout -e staging").contains("advanced by force: x"));
+    assert!(service.ok("release get DP-123-checkout --markdown -e staging").contains("- [x] Rollback plan tested"));
+    assert!(service.ok("release report DP-123-checkout -e staging").starts_with("# "));
+    let back: Value = serde_json::from_str(&service.ok("release rollback DP-123-checkout -e staging --json")).unwrap();
+    assert_eq!((&back["phase"], &back["cause"]["kind"]), (&Value::from("rolling_back"), &Value::from("command")));
+
+    service.ok("cohorts put internal-users -e development");
+    service.ok("release create DP-123-checkout -e development");
+    assert!(service.ok("release cancel DP-123-checkout -e development").contains("is called off"));
+    let watched = service.run("release watch DP-123-checkout -e development");
+    assert_eq!(watched.code, Some(2), "it ended, and not by completing: {}{}", watched.out, watched.err);
+    assert!(
+        watched.out.contains("DP-123-checkout-1 cancelled") && watched.err.contains("next: storyflag release report"),
+        "{}",
+        watched.out
+    );
 }

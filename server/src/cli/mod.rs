@@ -1,8 +1,8 @@
 //! The `storyflag` command: serves, and for people calls the service over HTTP.
 //!
 //! A command of the second kind is one file a noun, thin over HTTP: it reads its arguments, sends one request and says the
-//! answer in words. What it has to say comes back as `Said` or `Failure`; only [`main`] prints, but for `serve` and
-//! `demo`, which have something to say while they run.
+//! answer in words. What it has to say comes back as `Said` or `Failure`; only [`main`] prints, but for `serve`,
+//! `demo` and `release watch`, which have something to say while they run, and for what is shown before a question.
 
 mod channels;
 mod client;

@@ -78,8 +78,8 @@ impl Teller {
         say(&format!("{} checkouts a second, three in ten by colleagues; one in 200 fails.", grouped(u64::from(self.per_second))));
         self.put_plan()?;
         self.rehearse("", &json!({}))?;
-        let trouble = json!({"trouble": {"error_percentage": 4.5, "after": "20m"}});
-        self.rehearse(" --trouble-errors 4.5 --trouble-after 20m", &trouble)?;
+        let trouble = json!({"trouble": {"error_percentage": 4.5, "after": "2h"}});
+        self.rehearse(" --trouble-errors 4.5 --trouble-after 2h", &trouble)?;
         say("\nNow in earnest. At 10 % the new code will begin to fail ten times as often as the old:");
         let first = self.release(true)?;
         let back = first.rollback.as_ref().filter(|rollback| rollback.verified && first.phase == "rolled_back");

@@ -242,6 +242,11 @@ impl Entry {
         leniently(text)
     }
 
+    /// Whether it says what was said to people, which is what happened once more.
+    pub(super) fn is_notice(&self) -> bool {
+        self.kind == "notice"
+    }
+
     /// Reads a timeline.
     pub(super) fn read_all(text: &str) -> Result<Vec<Self>, Failure> {
         Ok(leniently::<Timeline>(text)?.timeline)

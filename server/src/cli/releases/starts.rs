@@ -1,5 +1,7 @@
 //! A release begins: created, and started unless it has a time of its own.
 
+use std::io::{self, Write};
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
         writes::warnings_in_words,
     },
     NewArgs, StartArgs,
+    commands::look_first,
     find::{Found, by_id, of_plan},
     shape::Release,
     view::place_in_words,
@@ -44,7 +47,14 @@ pub(super) fn start(target: &Target, args: &StartArgs) -> Result<Said, Failure> 
             let text = format!("{} is created already: --at and --time-scale are said when a release is created", release.id);
             return Err(Failure::usage(text));
         }
-        Some(release) => (send_start(&client, target, args, &release.id)?, false),
+        Some(release) => {
+            let started = send_start(&client, target, args, &release.id);
+            let again = |failure: Failure| match start_again(&failure.text(), &release.id, environment) {
+                again if again.contains("--from") => failure.or_next(again),
+                _ => look_first(failure, target, &release.id),
+            };
+            (started.map_err(again)?, false)
+        }
         None => {
             let created = Found::read(send_new(&client, target, &args.new)?)?;
             if args.new.at.is_some() {
@@ -61,10 +71,15 @@ pub(super) fn start(target: &Target, args: &StartArgs) -> Result<Said, Failure> 
         (false, true) => "is created and started",
         (false, false) => "is started",
     };
-    if args.watch {
-        return watch::watch_found(target, &client, found);
+    let said = if target.json { Said::json(std::slice::from_ref(&found.answer)) } else { told(&found.release, environment, done) };
+    if !args.watch {
+        return Ok(said);
     }
-    if target.json { Ok(Said::json(&[found.answer])) } else { Ok(told(&found.release, environment, done)) }
+    if !target.json {
+        // What is assumed and warned of is read before the view, which stands below it.
+        let _ = io::stderr().write_all(said.out.as_bytes());
+    }
+    watch::watch_found(target, &client, found)
 }
 
 fn send_new(client: &Client, target: &Target, args: &NewArgs) -> Result<Answer, Failure> {
@@ -90,13 +105,19 @@ fn not_started(failure: Failure, release: &Release, environment: &str) -> Failur
     let (id, is_open) = (&release.id, release.to_tick().next().is_some());
     let first =
         if is_open { format!("storyflag release tick {id} -e {environment}, which lists what to tick; then ") } else { String::new() };
-    let again = format!("{first}storyflag release start {id} -e {environment}");
     match failure {
         Failure::Refused { text, problem, .. } => {
+            let again = format!("{first}{}", start_again(&text, id, environment));
             Failure::Refused { text: format!("{id} is created, but not started: {text}"), next: Some(again), problem }
         }
         usage @ Failure::Usage(_) => usage,
     }
+}
+
+/// What starts a release that was refused for this.
+fn start_again(why: &str, id: &str, environment: &str) -> String {
+    let from = if why.contains("(from)") { " --from PERCENT" } else { "" };
+    format!("storyflag release start {id}{from} -e {environment}")
 }
 
 fn told(release: &Release, environment: &str, done: &str) -> Said {

@@ -195,10 +195,12 @@ impl Watching<'_> {
         Ok(())
     }
 
-    /// The timeline as the service tells it; without it, it is watched all the same.
+    /// What happened, as the service tells it; without it, it is watched all the same.
     fn told(&self) -> Vec<Entry> {
         let answer = self.client.get(&format!("{}/timeline", self.path), &Query::default());
-        answer.and_then(|answer| Entry::read_all(&answer.text)).unwrap_or_default()
+        let mut entries = answer.and_then(|answer| Entry::read_all(&answer.text)).unwrap_or_default();
+        entries.retain(|entry| !entry.is_notice());
+        entries
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) fn number(number: f64) -> String {
     if !number.is_finite() {
         return "unknown".to_owned();
     }
-    match number {
+    // There is a zero below zero.
+    match number + 0.0 {
         number if number.abs() >= 1e6 => format!("10^{:.0}", number.abs().log10()),
         number if number.abs() >= 1_000.0 => grouped(&format!("{number:.0}")),
         number if number.abs() >= 100.0 => format!("{number:.0}"),
@@ -81,9 +82,16 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        for (value, text) in
-            [(0.0, "0"), (0.26, "0.3"), (12.34, "12.3"), (123.4, "123"), (1_000.0, "1,000"), (2.7e43, "10^43"), (f64::NAN, "unknown")]
-        {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (0.26, "0.3"),
+            (12.34, "12.3"),
+            (123.4, "123"),
+            (1_000.0, "1,000"),
+            (2.7e43, "10^43"),
+            (f64::NAN, "unknown"),
+        ] {
             assert_eq!(number(value), text);
         }
         assert_eq!((rate(3, 1_000), rate(0, 0), rate_and_count(3, 1_000)), ("0.3 %".into(), "-".into(), "0.3 % (3)".into()));

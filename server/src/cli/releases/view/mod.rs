@@ -22,6 +22,8 @@ use super::{
 const LATEST: usize = 5;
 /// The column at which everything but labels begins.
 const MARGIN: usize = 10;
+/// How many instances are named.
+const NAMED: usize = 3;
 /// Text is not broken to columns that are narrower.
 const LEAST: usize = 20;
 /// Below so many columns only what matters most is told in a row of figures.
@@ -157,12 +159,15 @@ impl Page<'_> {
         if health.instances == 0 {
             return Some(Line::of(Tone::Warning, "none is heard of"));
         }
-        let text = format!("{} heard of, {} with the present step", health.instances, health.current);
+        let text = format!("{} heard of, {} up to date", health.instances, health.current);
         let line = Line::of(if health.healthy { Tone::Plain } else { Tone::Warning }, &text);
         Some(match (health.behind_names.as_slice(), health.behind) {
             ([], 0) => line,
             ([], behind) => line.with(Tone::Warning, &format!("; {behind} behind")),
-            (names, _) => line.with(Tone::Warning, &format!("; behind: {}", names.join(", "))),
+            (names, behind) => {
+                let named: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+                line.with(Tone::Warning, &format!("; {behind} behind: {}", named.join(", ")))
+            }
         })
     }
 
