@@ -19,7 +19,7 @@ use crate::{
     router::{AppState, Parts, router},
     scheduler::Scheduler,
     store::{Store, StoreError},
-    telemetry::Telemetry,
+    telemetry::{Sources, Telemetry},
 };
 
 /// A node that has loaded everything and is ready to serve.
@@ -82,7 +82,7 @@ impl Server {
             let (app, stop) = (app.clone(), background.clone());
             async move { app.sweep_forever(stop).await }
         });
-        let scheduler = Scheduler::start(app.clone(), background.clone(), &mut registry);
+        let scheduler = Scheduler::start(app.clone(), Sources::new(&config.sources), background.clone(), &mut registry);
         let health = Health::new(store.clone(), hub.clone(), node);
         let state = AppState(Arc::new(Parts { app, store, tokens, hub, scheduler, telemetry, health, http, registry: Arc::new(registry) }));
         Ok(Self { config, state, first_start, notifier, background })

@@ -9,7 +9,7 @@ mod follower;
 mod transition;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -31,6 +31,7 @@ use crate::{
     app::{App, AppBooks, Ask, Place, now_ms},
     error::Error,
     store::{ReleaseHead, ReleaseRow},
+    telemetry::Sources,
 };
 
 /// How often time comes.
@@ -46,6 +47,7 @@ pub struct Scheduler {
 
 struct Shared {
     app: App,
+    sources: Sources,
     /// By the environment's row.
     followers: Mutex<HashMap<i64, Arc<Mutex<Follower<AppBooks>>>>>,
     metrics: Metrics,
@@ -59,7 +61,7 @@ struct Metrics {
 
 impl Scheduler {
     /// Begins, and goes on until `shutdown`.
-    pub fn start(app: App, shutdown: CancellationToken, registry: &mut Registry) -> Self {
+    pub fn start(app: App, sources: Sources, shutdown: CancellationToken, registry: &mut Registry) -> Self {
         let metrics = Metrics::default();
         registry.register("storyflag_scheduler_ticks", "Looks at all releases under way", metrics.ticks.clone());
         registry.register(
@@ -67,7 +69,7 @@ impl Scheduler {
             "Looks at an environment's releases that failed and are repeated",
             metrics.failures.clone(),
         );
-        let scheduler = Self { shared: Arc::new(Shared { app, followers: Mutex::default(), metrics }) };
+        let scheduler = Self { shared: Arc::new(Shared { app, sources, followers: Mutex::default(), metrics }) };
         let own = scheduler.clone();
         tokio::spawn(async move { own.run(shutdown).await });
         scheduler
@@ -111,16 +113,20 @@ impl Scheduler {
         followers.retain(|environment, _| by_environment.contains_key(environment));
         drop(followers);
         if by_environment.is_empty() {
-            return;
+            return self.shared.sources.want([]);
         }
         let Ok(environments) = store.heads().await else { return };
+        let mut queries = BTreeSet::new();
         for (environment, heads) in by_environment {
             let stands = environments.iter().find(|head| head.id == environment).map(|head| (head.identity().revision, head.settings));
             let is_moved = stands.is_none() || moved.get(&environment).copied() != stands;
             let done = match self.follower(environment).await {
                 Ok(follower) => {
                     let mut follower = follower.lock().await;
-                    follower.tick(&heads, is_moved, &no_readings, now_ms()).await
+                    let done = follower.tick(&heads, is_moved, &self.readings(), now_ms()).await;
+                    let carried = follower.list().flat_map(|stored| &stored.carried.queries);
+                    queries.extend(carried.map(|(_, query)| query.clone()));
+                    done
                 }
                 Err(error) => Err(error),
             };
@@ -134,6 +140,12 @@ impl Scheduler {
                 }
             }
         }
+        self.shared.sources.want(queries.iter().map(String::as_str));
+    }
+
+    /// What other sources answered last.
+    fn readings(&self) -> impl Fn(&str) -> Option<Reading> + Sync {
+        |query| self.shared.sources.latest(query)
     }
 
     async fn follower(&self, environment: i64) -> Result<Arc<Mutex<Follower<AppBooks>>>, Error> {
@@ -165,11 +177,11 @@ impl Scheduler {
         let follower = self.follower(place.environment.id).await?;
         let mut follower = follower.lock().await;
         if ask.dry_run {
-            follower.look(row.head(), &no_readings, now_ms()).await?;
+            follower.look(row.head(), &self.readings(), now_ms()).await?;
             let stored = follower.would(row.id, &app.command_of(ask, kind), now_ms())?;
             return Ok((row, stored));
         }
-        let stored = follower.command(row.head(), &app.command_of(ask, kind), &matches, &no_readings, now_ms()).await?;
+        let stored = follower.command(row.head(), &app.command_of(ask, kind), &matches, &self.readings(), now_ms()).await?;
         drop(follower);
         let row = app.find_release_row(place, key).await?;
         Ok((row, stored))
@@ -186,8 +198,4 @@ impl Scheduler {
 /// What the machine is told when somebody's own write changed the targeting.
 pub(crate) fn machine_input(run: &Run, seen: &Seen) -> Input {
     Input { health: None, ..transition::input(run, seen, &transition::News::default(), None) }
-}
-
-fn no_readings(_: &str) -> Option<Reading> {
-    None
 }

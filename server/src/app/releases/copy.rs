@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use storyflag_release::{
     machine::Course,
-    plan::{Calendar, Condition, Measure, Plan},
+    plan::{Calendar, Plan},
     run::Run,
 };
 
@@ -51,19 +51,12 @@ impl Copy {
                 format!("names {} latency limits in triggers, alerts and targets; at most {MOST_LIMITS} are counted", limits_ms.len());
             return Err(Error::invalid("/plan", detail));
         }
-        let conditions = plan.triggers.iter().chain(plan.alerts.iter().map(|alert| &alert.condition));
-        Ok(Self { course, calendar, limits_ms, queries: conditions.filter_map(query).collect() })
+        let queries = plan.queries().into_iter().map(|(text, query)| (text.to_owned(), query.to_owned())).collect();
+        Ok(Self { course, calendar, limits_ms, queries })
     }
 
     pub(super) fn limits_ms(&self) -> &[u32] {
         &self.limits_ms
-    }
-}
-
-fn query(condition: &Condition) -> Option<(String, String)> {
-    match &condition.measure {
-        Measure::Prometheus(query) => Some((condition.text.clone(), query.clone())),
-        _ => None,
     }
 }
 
