@@ -180,6 +180,54 @@ async fn people(reader: &mut Reader<'_>) {
     reader.get("changes").await.expect(200);
     telling(reader).await;
     plans(reader, project).await;
+    releases(reader, project).await;
+}
+
+/// Releases, from their creation to their report.
+async fn releases(reader: &mut Reader<'_>, project: &str) {
+    let plan = json!({"plan": "DP-2", "flag": "US-2", "steps": [{"percentage": 1}, {"percentage": 100}], "triggers": "none",
+        "checklists": [{"group": "readiness", "gate": "start", "items": ["Code reviewed"]}]});
+    reader.put(&format!("{project}/flags/US-2"), &json!({})).await.expect(201);
+    reader.put(&format!("{project}/plans/DP-2"), &plan).await.expect(201);
+    let body = json!({"plan": "DP-2", "time_scale": 10});
+    reader.post("releases?dry_run=true", &body).await.expect(200);
+    reader.post("releases", &json!({"paln": "DP-2"})).await.expect(422);
+    reader.post("releases", &body).await.expect(201);
+    reader.post("releases", &body).await.expect(409);
+    let command = |name: &str| format!("releases/DP-2-1/{name}");
+    reader.post(&command("cancel"), &json!({})).await.expect(200);
+    reader.post("releases", &body).await.expect(201);
+    let command = |name: &str| format!("releases/DP-2-2/{name}");
+    reader.post(&command("start"), &json!({})).await.expect(409);
+    reader.put("releases/DP-2-2/checklist/code-reviewed", &json!({"done": true})).await.expect(200);
+    reader.post(&command("start"), &json!({"reason": "go"})).await.expect(200);
+    reader.put("flags/US-2", &json!({"overrides": {"user-1": "on"}})).await.expect(428);
+    reader.post(&command("approve"), &json!({})).await.expect(428);
+    for name in ["pause", "resume"] {
+        reader.post(&command(name), &json!({})).await.expect(200);
+    }
+    for (name, status) in [("approve", 409), ("advance", 200)] {
+        let request = reader.actor.request(Method::POST, &command(name)).header("if-match", "*").json(&json!({"reason": "now"}));
+        let answer = request.send().await.expect(status);
+        reader.contract.check("POST", &format!("{ENVIRONMENT}/{}", command(name)), &answer);
+    }
+    reader.post(&command("rollback"), &json!({"reason": "enough"})).await.expect(200);
+    reader.get("releases?live=true").await.expect(200);
+    reader.get(&command("timeline")).await.expect(200);
+    for (path, kind) in [("releases/DP-2-2", "text/markdown"), ("releases/DP-2-2", "application/json")] {
+        let answer = reader.actor.request(Method::GET, path).header("accept", kind).send().await.expect(200);
+        reader.contract.check("GET", &format!("{ENVIRONMENT}/{path}"), &answer);
+    }
+    for kind in ["text/markdown", "application/json"] {
+        let answer = reader.actor.request(Method::GET, &command("report")).header("accept", kind).send().await.expect(200);
+        reader.contract.check("GET", &format!("{ENVIRONMENT}/{}", command("report")), &answer);
+    }
+    reader.get("releases/none").await.expect(404);
+    // Ended, so that its events end by themselves.
+    let events = reader.actor.get("releases/DP-2-1/events").await.expect(200);
+    reader.contract.check("GET", &format!("{ENVIRONMENT}/releases/DP-2-1/events"), &events);
+    assert!(events.text.contains("event: timeline\nid: 1\n") || events.text.contains("id: 1"), "{}", events.text);
+    assert!(events.text.contains("event: release\n"), "{}", events.text);
 }
 
 /// Channels and freezes.
