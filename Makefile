@@ -12,11 +12,11 @@ export CARGO_TERM_COLOR ?= auto
 run: ## start the service on http://localhost:8080, on SQLite
 	cargo run --package storyflag-server -- serve
 
-test: ## every test, on SQLite and on Postgres; installs Postgres and Redis when they are missing
+test: ## every test, on SQLite and on Postgres; installs Postgres, Redis and Prometheus when they are missing
 	$(MAKE) --no-print-directory vectors
 	./scripts/test-services.sh run cargo test --workspace
 
-bench: ## measure evaluation, delivery and the SDK's weight, each beside a floor
+bench: ## measure evaluation, delivery, telemetry and the SDK's weight, each beside a floor
 	./scripts/install-test-services.sh
 	./scripts/test-services.sh run cargo bench --package storyflag-tests
 

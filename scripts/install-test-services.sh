@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks: PostgreSQL and Redis, from the system's packages.
-# The tests start private copies of both on free ports; no system service is left running by this script.
+# Installs what the tests need and this machine lacks: PostgreSQL, Redis and Prometheus, from the system's packages.
+# The tests start private copies of them on free ports; no system service is left running by this script.
 # usage: install-test-services.sh [--python]     --python adds a virtual environment with xxhash, for `make vectors`,
 #                                            and with standardwebhooks, for the test of signatures
 set -eu
@@ -10,6 +10,7 @@ die() { echo "install-test-services: $*" >&2; exit 1; }
 
 has_postgres() { command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
 has_redis() { command -v redis-server >/dev/null 2>&1; }
+has_prometheus() { command -v prometheus >/dev/null 2>&1; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -39,12 +40,14 @@ apt_install() {
 missing=""
 has_postgres || missing="postgresql"
 has_redis || missing="$missing redis-server"
+has_prometheus || missing="$missing prometheus"
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || die "this machine has no apt-get; please install: $missing"
-    # shellcheck disable=SC2086  # two words are two packages
+    # shellcheck disable=SC2086  # each word is a package
     apt_install $missing
     has_postgres || die "PostgreSQL is installed but initdb is neither on PATH nor in /usr/lib/postgresql"
     has_redis || die "Redis is installed but redis-server is not on PATH"
+    has_prometheus || die "Prometheus is installed but prometheus is not on PATH"
     say "done"
 fi
 

@@ -1,10 +1,12 @@
 #!/bin/sh
-# Private copies of PostgreSQL and Redis for tests: own folder, own free port, nothing durable, gone afterwards.
+# Private copies of PostgreSQL, Redis and Prometheus for tests: own folder, own free port, nothing durable, gone afterwards.
 #
-#   test-services.sh run COMMAND...            both services, told to COMMAND in STORYFLAG_TEST_POSTGRES and
-#                                              STORYFLAG_TEST_REDIS; stopped when COMMAND ends, however it ends
-#   test-services.sh start postgres|redis DIR  prints the address; started again in the same DIR it has the same port and content
-#   test-services.sh stop postgres|redis DIR   stops at once, as a crash would
+#   test-services.sh run COMMAND...       PostgreSQL and Redis, told to COMMAND in STORYFLAG_TEST_POSTGRES and
+#                                         STORYFLAG_TEST_REDIS; stopped when COMMAND ends, however it ends
+#   test-services.sh start KIND DIR       prints the address; started again in the same DIR it has the same port and content.
+#                                         KIND is postgres, redis or prometheus; Prometheus scrapes what DIR/prometheus.yml
+#                                         says, which each test that wants one writes for itself
+#   test-services.sh stop KIND DIR        stops at once, as a crash would
 set -eu
 
 die() { echo "test-services: $*" >&2; exit 1; }
@@ -94,7 +96,34 @@ redis_on() {
     return 1
 }
 
-stop_redis() {
+start_prometheus() {
+    command -v prometheus >/dev/null 2>&1 || die "Prometheus is missing: run scripts/install-test-services.sh"
+    mkdir -p "$1"
+    [ -f "$1/prometheus.yml" ] || : >"$1/prometheus.yml"
+    try_ports "$1" prometheus_on "$1"
+    echo "http://127.0.0.1:$(cat "$1/port")"
+}
+
+prometheus_on() {
+    : >"$1/log"
+    prometheus --config.file="$1/prometheus.yml" --storage.tsdb.path="$1/data" --web.listen-address="127.0.0.1:$2" \
+        </dev/null >>"$1/log" 2>&1 &
+    echo $! >"$1/pid"
+    for _ in $(seq 400); do
+        ! grep -q 'Server is ready' "$1/log" || return 0
+        # A port that is taken ends it.
+        if ! kill -0 "$(cat "$1/pid")" 2>/dev/null; then rm -f "$1/pid"; return 1; fi
+        sleep 0.05
+    done
+    stop_by_pid "$1"
+    return 1
+}
+
+stop_prometheus() { stop_by_pid "$1"; }
+
+stop_redis() { stop_by_pid "$1"; }
+
+stop_by_pid() {
     [ -s "$1/pid" ] || return 0
     pid=$(cat "$1/pid")
     kill -9 "$pid" 2>/dev/null || true
@@ -118,5 +147,5 @@ case "${1:-}" in
 run) shift; run "$@" ;;
 start) "start_$2" "$3" ;;
 stop) "stop_$2" "$3" ;;
-*) die "usage: test-services.sh run COMMAND... | start postgres|redis DIR | stop postgres|redis DIR" ;;
+*) die "usage: test-services.sh run COMMAND... | start|stop postgres|redis|prometheus DIR" ;;
 esac

@@ -32,6 +32,7 @@ mod nodes;
 mod outage;
 mod plans;
 mod prerequisites;
+mod prometheus;
 mod readers;
 mod readme;
 mod regression;

@@ -76,6 +76,19 @@ impl House {
         House::build(backend, Some((redis_url.to_owned(), redis::prefix()))).await
     }
 
+    /// One node on a new database, whose releases ask this Prometheus.
+    pub async fn with_prometheus(backend: Backend, prometheus_url: &str) -> House {
+        let house = House::new(backend).await;
+        let mut config = house.config();
+        config.sources.prometheus = Some(prometheus_url.to_owned());
+        let House { database, workdir, nodes, keys, redis, .. } = house;
+        for node in nodes {
+            node.stop().await;
+        }
+        let (node, tokens, _) = Node::start(config).await;
+        House { backend, database, workdir, nodes: vec![node], tokens, keys, redis }
+    }
+
     async fn build(backend: Backend, redis: Option<(String, String)>) -> House {
         let workdir = Workdir::new("house");
         let database = match backend {

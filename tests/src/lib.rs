@@ -23,6 +23,7 @@ pub mod eventually;
 pub mod house;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod receiver;
 pub mod redis;

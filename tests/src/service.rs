@@ -16,10 +16,16 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts a new copy of `kind`: `postgres` or `redis`.
+    /// Starts a new copy of `kind`: `postgres`, `redis` or `prometheus`.
     pub(crate) fn start(kind: &'static str) -> Service {
+        Self::start_with(kind, |_| {})
+    }
+
+    /// The same, with what `prepare` puts into its folder, which is not there yet.
+    pub(crate) fn start_with(kind: &'static str, prepare: impl FnOnce(&Path)) -> Service {
         let name = format!("storyflag-test-{kind}-{:016x}", fastrand::u64(..));
         let folder = std::env::temp_dir().join(name);
+        prepare(&folder);
         let watchdog = watchdog(kind, &folder);
         let address = script("start", kind, &folder);
         Service { kind, folder, address, watchdog }

@@ -59,7 +59,14 @@ impl Process {
         self.child.id()
     }
 
+    /// Where its files are.
+    #[allow(dead_code, reason = "not every benchmark that has this file looks there")]
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     /// Resident memory, in bytes.
+    #[allow(dead_code, reason = "as above")]
     pub fn memory(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -3,6 +3,7 @@
 mod commands;
 mod feeder;
 mod owning;
+mod prometheus;
 mod story;
 mod two_processes;
 

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 use storyflag_tests::actors::Actor;
+use storyflag_tests::eventually::when;
 use storyflag_tests::proxy::Proxy;
+use storyflag_tests::receiver::{Answers, Received, Receiver};
 use storyflag_tests::shop::{Shop, internal_users};
-use storyflag_tests::{Backend, House, eventually_within, on_both_databases};
+use storyflag_tests::{Backend, House, eventually, eventually_within, on_both_databases};
 
 use super::{command, release, timeline, transitions};
 
@@ -103,6 +105,22 @@ async fn runs_to_everybody(house: &House, applications: Vec<storyflag::Client>) 
         editor.request(reqwest::Method::GET, &format!("releases/{id}")).header("accept", "text/markdown").send().await.expect(200);
     assert!(document.text.contains("- [x] Code reviewed and approved"), "{}", document.text);
     assert!(document.text.contains("Increase to 10%") && document.text.contains("requests"), "{}", document.text);
+    // Who is on call hears of the rollback, and nothing else; the evidence is what the first line begins with.
+    eventually("on-call is told", || async {
+        let told = on_call.received();
+        when(told.len() == 1, format!("{} messages", told.len()))
+    })
+    .await;
+    let page = &on_call.received()[0];
+    let text = page.text();
+    let first = text.lines().next().unwrap();
+    assert!(first.starts_with(&format!("{id}: {}", turned["text"].as_str().unwrap())), "{first}");
+    assert_eq!((page.json()["type"].as_str(), page.json()["data"]["percentage"].as_f64()), (Some("release.escalation"), Some(10.0)));
+    eventually("the team is told of the end", || async {
+        let told: Vec<String> = team.received().iter().map(Received::text).collect();
+        when(told.iter().any(|text| text.contains("rolled back at 10 % (step 3 of 5)")), told.join("\n"))
+    })
+    .await;
     let report = editor.get(&format!("releases/{id}/report")).await.expect(200);
     assert!(report.text.contains("purchase"), "{}", report.text);
     let people =
@@ -117,6 +135,11 @@ async fn a_spike_at_ten_percent_is_turned_back(backend: Backend) {
     let house = House::new(backend).await;
     let (editor, id) = prepare(&house, 1_000).await;
     let shop = Shop::open(house.application("staging").await, FLAG, 600, 2);
+    let (team, on_call) = (Receiver::start(Answers::With(200)).await, Receiver::start(Answers::With(200)).await);
+    for (channel, receiver, audiences) in [("team", &team, json!(["team", "stakeholders"])), ("pager", &on_call, json!(["on_call"]))] {
+        let body = json!({"kind": "webhook", "url": receiver.url, "receives": audiences});
+        house.release_manager().in_environment("staging").put(&format!("channels/{channel}"), &body).await.expect(201);
+    }
     command(&editor, &id, "start").await.expect(200);
     reaches(&editor, &id, |told| told["step"]["percentage"] == 10.0).await;
     // Ten times as many errors as before, of those who get the new code.
