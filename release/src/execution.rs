@@ -202,6 +202,21 @@ communication: [ { kind: report, to: stakeholders, when: next day } ]
     }
 
     #[test]
+    fn its_queries_are_known_by_what_readings_are_told_by() {
+        let told =
+            PLAN.replace(r#""success_rate < 95%" ]"#, r#""success_rate < 95%", "prometheus(\"sum(rate(errors[1m]))\") > 3 for 5m" ]"#);
+        let told = told.replace(r#""p95_latency > 500ms""#, r#"'prometheus("up{job=\"shop\"}") < 1'"#);
+        let reading = read(Media::Yaml, &told);
+        assert_eq!(reading.faults, []);
+        let plan = reading.plan.unwrap();
+        let course = Course::of(&plan, "DP-123-checkout-1");
+        let queries: Vec<(&str, &str)> = plan.queries().into_iter().collect();
+        let alert = course.alerts[0].condition.as_str();
+        let trigger = course.triggers.iter().find(|trigger| matches!(trigger.test, Test::Reading { .. })).unwrap();
+        assert_eq!(queries, [(trigger.name.as_str(), "sum(rate(errors[1m]))"), (alert, r#"up{job="shop"}"#)]);
+    }
+
+    #[test]
     fn its_calendar_gates_in_local_time_and_around_freezes() {
         let plan = read(Media::Yaml, PLAN).plan.unwrap();
         // Monday, 2026-11-23, 20:00 in Berlin; frozen until Wednesday noon.

@@ -16,7 +16,7 @@ async fn a_freeze_refuses_what_raises_and_lets_the_safe_pass(backend: Backend) {
     let house = House::new(backend).await;
     let manager = house.release_manager().in_environment(PRODUCTION);
     manager.create_flag(FLAG).await;
-    manager.create_cohort("beta", &["user-1"]).await;
+    manager.put("cohorts/beta?reason=x", &json!({})).await.expect(201);
     manager.force(FLAG, 10.0).await.expect(200);
     let later = json!({"from": "2998-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "reason": "later"});
     manager.post("freezes", &later).await.expect(201);

@@ -76,7 +76,8 @@ async fn a_bump_and_a_kill_arrive_signed(backend: Backend) {
     let secret = made.json["secret"].as_str().unwrap();
     assert_eq!(verified(secret, messages.clone()).await, ["ok", "ok", "ok"]);
     messages[0].body.push(' ');
-    messages[1].headers.insert("webhook-id".to_owned(), messages[2].id().to_owned());
+    let other_id = messages[2].id().to_owned();
+    messages[1].headers.insert("webhook-id".to_owned(), other_id);
     let told = verified(secret, messages[..2].to_vec()).await;
     assert!(told.iter().all(|told| told.contains("No matching signature")), "{told:?}");
 }

@@ -43,7 +43,8 @@ pub fn share_interval(hits: u64, trials: u64, alpha: f64) -> Interval {
         return Interval { lower: 0.0, upper: 1.0 };
     }
     let hits = hits.min(trials);
-    let middle = probability(float(hits) / float(trials));
+    // What was seen is always possible; however rare, it lies strictly between never and always.
+    let middle = (float(hits) / float(trials)).clamp(1e-20, 1.0 - f64::EPSILON);
     let possible = |share: f64| log_evidence(hits, trials, share) < -log_alpha(alpha);
     let lower = if hits == 0 { 0.0 } else { edge(middle, 0.0, possible) };
     let upper = if hits == trials { 1.0 } else { edge(middle, 1.0, possible) };
@@ -99,6 +100,11 @@ mod tests {
         let few = share_interval(5, 100, BOUND_ALPHA);
         let many = share_interval(500, 10_000, BOUND_ALPHA);
         assert!(few.lower < many.lower && many.lower < 0.05 && 0.05 < many.upper && many.upper < few.upper, "{few:?} {many:?}");
+        // However rare: a share far under a millionth lies in its interval too.
+        for (hits, trials) in [(1, 10_000_000_000), (1, u64::MAX), (9_999_999_999, 10_000_000_000)] {
+            let (rare, seen) = (share_interval(hits, trials, BOUND_ALPHA), float(hits) / float(trials));
+            assert!(rare.lower <= seen && seen <= rare.upper && rare.upper - rare.lower < 1e-7, "{rare:?}");
+        }
         let ratio = ratio_interval((50, 1_000), (50, 10_000), BOUND_ALPHA).unwrap();
         assert!(ratio.lower > 5.0 && ratio.upper < 20.0, "{ratio:?}");
         assert_eq!(ratio_interval((0, 10), (0, 10), BOUND_ALPHA), None);
@@ -109,6 +115,8 @@ mod tests {
         fn any_counts_give_numbers(hits: u64, trials: u64, a: u64, b: u64, limit: f64, alpha: f64) {
             let interval = share_interval(hits, trials, alpha);
             prop_assert!(0.0 <= interval.lower && interval.lower <= interval.upper && interval.upper <= 1.0);
+            let seen = float(hits.min(trials)) / float(trials.max(1));
+            prop_assert!(trials == 0 || interval.lower <= seen + 1e-15 && seen <= interval.upper + 1e-15, "{} {:?}", seen, interval);
             prop_assert!(!(share_is_below(hits, trials, limit, alpha) && share_is_above(hits, trials, limit, alpha)));
             if let Some(ratio) = ratio_interval((hits, trials), (a, b), alpha) {
                 prop_assert!(ratio.lower.is_finite() && ratio.upper.is_finite() && ratio.lower <= ratio.upper);

@@ -1,6 +1,6 @@
 //! What a plan says, in the order in which it is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
@@ -210,6 +210,13 @@ impl Plan {
     /// Every check box of a gate, in order.
     pub fn items(&self, gate: Gate) -> impl Iterator<Item = &Item> {
         self.checklists.iter().filter(move |list| list.gate == gate).flat_map(|list| &list.items)
+    }
+
+    /// What is asked of Prometheus for its triggers and alerts: (the condition's text, by which readings are told to the machine;
+    /// the query), each condition once.
+    pub fn queries(&self) -> BTreeMap<&str, &str> {
+        let conditions = self.triggers.iter().chain(self.alerts.iter().map(|alert| &alert.condition));
+        conditions.filter_map(|condition| Some((condition.text.as_str(), condition.query()?))).collect()
     }
 
     /// Every latency whose excess is counted for triggers, alerts and targets, ascending.

@@ -1,7 +1,7 @@
 //! The report as a document.
 
 use super::{
-    Approved, Held, Incident, Moment, Report, StepReport, TargetReport, UnitsReport, tables,
+    Approved, Entry, Held, Incident, Moment, Report, StepReport, TargetReport, UnitsReport, tables,
     words::{block, code, plain, share, span},
 };
 use crate::{evidence::count, plan::Gate};
@@ -111,6 +111,7 @@ fn incident_line(report: &Report, incident: &Incident) -> String {
     let until = match incident.until {
         Some(until) => format!(", until {}", moment(report, until)),
         None if incident.open => ", still open".to_owned(),
+        None if incident.kind == "alert" => ", not closed before the end".to_owned(),
         None => String::new(),
     };
     format!("**{}** {}{until}{}: {}", incident.kind, moment(report, incident.at), by(incident.by.as_ref()), plain(&incident.text))
@@ -231,17 +232,28 @@ fn timeline(report: &Report) -> String {
     // Status messages say what the transitions say.
     let entries: Vec<_> = report.timeline.iter().filter(|entry| entry.kind != "notice").collect();
     let left_out = entries.len().saturating_sub(SHOWN.saturating_mul(2));
+    let mut step_before = None;
     for (place, entry) in entries.into_iter().enumerate() {
+        let takes = entry.to.as_deref() == Some("baking") && (entry.from.as_deref() == Some("scheduled") || entry.step != step_before);
+        step_before = entry.step.or(step_before);
         if left_out > 0 && place == SHOWN {
             text.push_str(&format!("| | | | | {} lines are left out here |\n", count(u64::try_from(left_out).unwrap_or(u64::MAX))));
         }
-        if left_out > 0 && (SHOWN..SHOWN.saturating_add(left_out)).contains(&place) {
-            continue;
+        if left_out == 0 || place < SHOWN || place >= SHOWN.saturating_add(left_out) {
+            text.push_str(&entry_row(report, entry, takes));
         }
-        let what = entry.to.as_ref().map_or(entry.kind.to_owned(), |to| plain(to));
-        let step = entry.step.map(|step| step.to_string()).unwrap_or_default();
-        let actor = entry.actor.as_ref().map(|actor| plain(actor)).unwrap_or_default();
-        text.push_str(&format!("| {} | {what} | {step} | {actor} | {} |\n", moment(report, entry.at), plain(&entry.text)));
     }
     text
+}
+
+fn entry_row(report: &Report, entry: &Entry, takes_step: bool) -> String {
+    let what = match (&entry.to, entry.percentage) {
+        (Some(_), Some(percentage)) if takes_step => format!("**{percentage} %**"),
+        (Some(to), _) => plain(to),
+        (None, _) => entry.kind.to_owned(),
+    };
+    let step = entry.step.map(|step| step.to_string()).unwrap_or_default();
+    let actor = entry.actor.as_ref().map(|actor| plain(actor)).unwrap_or_default();
+    let text = if entry.text.trim().is_empty() { "no reason given".to_owned() } else { plain(&entry.text) };
+    format!("| {} | {what} | {step} | {actor} | {text} |\n", moment(report, entry.at))
 }

@@ -61,7 +61,7 @@ fn cause_line(cause: &Cause) -> String {
 /// From when the last step was taken to when it was left, or until now.
 fn since_step(told: &Told, visits: &[Visit<'_>]) -> String {
     let Some(visit) = visits.last() else { return "no time".to_owned() };
-    span(between(visit.from_ms(), visit.to_ms().unwrap_or(told.now_ms)))
+    span(between(visit.taken_ms(), visit.left_ms().unwrap_or(told.now_ms)))
 }
 
 fn took(told: &Told) -> String {

@@ -21,8 +21,8 @@ pub fn figures(told: &Told) -> Progress {
     });
     let steps = visits(told).into_iter().map(|visit| StepProgress {
         step: visit.step,
-        from: Moment::of(visit.from_ms()).timestamp(),
-        to: visit.to_ms().map(|to_ms| Moment::of(to_ms).timestamp()),
+        from: Moment::of(visit.taken_ms()).timestamp(),
+        to: visit.left_ms().map(|to_ms| Moment::of(to_ms).timestamp()),
         figures: step_figures(told, &visit),
     });
     Progress { ticks: ticks.collect(), steps: steps.collect() }

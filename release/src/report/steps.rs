@@ -71,11 +71,11 @@ pub(super) struct Visit<'t> {
 }
 
 impl Visit<'_> {
-    pub(super) fn from_ms(&self) -> i64 {
+    pub(super) fn taken_ms(&self) -> i64 {
         self.taken.record.at_ms
     }
 
-    pub(super) fn to_ms(&self) -> Option<i64> {
+    pub(super) fn left_ms(&self) -> Option<i64> {
         self.left.map(|left| left.record.at_ms)
     }
 
@@ -166,9 +166,9 @@ pub(super) fn reports(told: &Told) -> Vec<StepReport> {
 
 fn fill(report: &mut StepReport, told: &Told, visit: &Visit<'_>) {
     let taken = &visit.taken.record;
-    report.taken_at = Some(Moment::of(visit.from_ms()));
-    report.over_at = visit.to_ms().map(Moment::of);
-    report.took_ms = Some(between(visit.from_ms(), visit.to_ms().unwrap_or(told.now_ms)));
+    report.taken_at = Some(Moment::of(visit.taken_ms()));
+    report.over_at = visit.left_ms().map(Moment::of);
+    report.took_ms = Some(between(visit.taken_ms(), visit.left_ms().unwrap_or(told.now_ms)));
     report.revision = visit.taken.revision;
     report.by.clone_from(&taken.actor);
     report.evidence = Some(taken.evidence.clone());

@@ -164,9 +164,9 @@ fn reason(evidence: &str) -> Option<String> {
 
 /// Alerts, escalations, rollbacks, kills and take-overs, in the order of time.
 pub(super) fn incidents(told: &Told) -> Vec<Incident> {
-    let mut incidents = turns(told);
     let notes = distinct(told);
-    incidents.extend(alerts(told, &notes));
+    let mut incidents = alerts(told, &notes);
+    incidents.extend(turns(told));
     let own = notes.iter().filter(|note| note.kind == NoteKind::Escalation);
     incidents.extend(own.map(|note| Incident {
         kind: "escalation",

@@ -85,14 +85,15 @@ pub(super) fn rates(report: &Report) -> String {
             let of = |of: &str| arm(step, of).and_then(|figures| measure.rate(figures)).map_or(NONE.to_owned(), |found| rate(&found));
             let cohort = if cohorts { format!(" {} |", of("cohort")) } else { String::new() };
             let compared = step.comparisons.iter().find(|comparison| comparison.measure == measure.compared());
-            let against = compared.map_or("not comparable".to_owned(), comparison);
+            let against = compared.map_or_else(|| incomparable(step).to_owned(), comparison);
+            let against = if measure == Measured::Success && compared.is_some() { format!("without success {against}") } else { against };
             text.push_str(&format!("| {place} | {name} | {} | {} |{cohort} {against} |\n", of("treatment"), of("control")));
         }
     }
     text
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Measured {
     Error,
     Success,
@@ -125,19 +126,30 @@ fn measures(step: &StepReport) -> Vec<(String, Measured)> {
     measures
 }
 
-/// `0.4 % (12 of 3,000; 0.2 % to 0.8 %)`.
+/// `0.4 % (12 of 3,000; 0.2 to 0.8 %)`.
 pub(super) fn rate(rate: &Rate) -> String {
     let (Some(value), Some(low), Some(high)) = (rate.value, rate.low, rate.high) else { return NONE.to_owned() };
     format!("{} ({} of {}; {})", share(value), count(rate.count), count(rate.of), range(low, high))
 }
 
+/// `3.16x (1.87 to 5.13), higher; 64 against 186 units`.
 fn comparison(comparison: &Comparison) -> String {
-    let (low, counts) = (number_of(comparison.low), format!("{} and {} units", count(comparison.treatment), count(comparison.control)));
-    match (comparison.ratio, comparison.high) {
-        (Some(ratio), Some(high)) => {
-            format!("{}: {}x ({low} to {}; {counts})", comparison.says, number_of(ratio), number_of(high))
-        }
-        _ => format!("{}: at least {low}x, none in control ({counts})", comparison.says),
+    let low = number_of(comparison.low);
+    let times = match (comparison.ratio, comparison.high) {
+        (Some(ratio), Some(high)) => format!("{}x ({low} to {})", number_of(ratio), number_of(high)),
+        _ => format!("at least {low}x"),
+    };
+    format!("{times}, {}; {} against {} units", comparison.says, count(comparison.treatment), count(comparison.control))
+}
+
+/// Why two arms cannot be compared.
+fn incomparable(step: &StepReport) -> &'static str {
+    let is_empty = |name: &str| arm(step, name).is_none_or(|figures| figures.requests == 0);
+    match (is_empty("treatment"), is_empty("control")) {
+        (false, false) => "none in either",
+        (true, false) => "no treatment",
+        (false, true) => "no control",
+        (true, true) => "no requests",
     }
 }
 
@@ -199,6 +211,7 @@ pub(super) fn events(report: &Report) -> String {
     } else {
         text.push_str("| Event | Treatment | Control | Cohorts |\n|---|---|---|---|\n");
         report.events.iter().for_each(|event| text.push_str(&event_row(event)));
+        text.push_str("\nSums over all steps: the arms had other shares at other times, so these numbers do not compare them.\n");
     }
     if !report.watch.is_empty() {
         let watch = report.watch.iter().map(|text| plain(text)).collect::<Vec<_>>().join("; ");

@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::evidence::count;
+
 /// The first and the last millisecond whose year has four digits.
 const YEARS_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 /// Units of a span, from long to short.
@@ -78,14 +80,14 @@ pub(super) fn share(share: f64) -> String {
         _ if share >= 1.0 => "100 %".to_owned(),
         (percent, _) if percent <= 0.0 => "under 0.0001 %".to_owned(),
         (percent, _) if percent >= 100.0 => "over 99.9999 %".to_owned(),
-        (percent, decimals) => written(percent, decimals),
+        (percent, decimals) => format!("{} %", written(percent, decimals)),
     }
 }
 
 /// From which share to which: rounded outwards, so that no more is said than was shown.
 pub(super) fn range(low: f64, high: f64) -> String {
     let ((low, few), (high, many)) = (rounded(low, f64::floor), rounded(high, f64::ceil));
-    format!("{} to {}", written(low, few), written(high, many))
+    format!("{} to {} %", written(low, few), written(high, many))
 }
 
 /// In percent, with as many decimals as its distance from the nearer end asks for.
@@ -96,6 +98,8 @@ fn rounded(share: f64, round: fn(f64) -> f64) -> (f64, usize) {
         (1, 10.0)
     } else if distance >= 0.1 {
         (2, 100.0)
+    } else if distance >= 0.01 {
+        (3, 1_000.0)
     } else {
         (4, 10_000.0)
     };
@@ -103,14 +107,16 @@ fn rounded(share: f64, round: fn(f64) -> f64) -> (f64, usize) {
 }
 
 fn written(percent: f64, decimals: usize) -> String {
-    let text = format!("{percent:.decimals$}");
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+    format!("{percent:.decimals$}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A number with about three digits: `0.84`, `1.3`, `120`.
+/// A number with about three digits, or its thousands apart: `0.84`, `1.3`, `61,936`.
 pub(super) fn number_of(number: f64) -> String {
     if number.abs() >= 1e12 || (number != 0.0 && number.abs() < 0.005) {
         return format!("{number:.1e}");
+    }
+    if let (true, Ok(whole)) = (number >= 1_000.0, format!("{number:.0}").parse()) {
+        return count(whole);
     }
     let decimals = if number.abs() >= 100.0 {
         0
@@ -134,7 +140,8 @@ pub(super) fn plain(text: &str) -> String {
     while let Some(letter) = letters.next() {
         let is_inside_a_word = before.is_some_and(char::is_alphanumeric) && letters.peek().is_some_and(|next| next.is_alphanumeric());
         let is_special = match letter {
-            '\\' | '`' | '*' | '[' | ']' | '<' | '|' | '~' | '&' | '$' => true,
+            '\\' | '`' | '*' | '[' | ']' | '|' | '~' | '&' | '$' => true,
+            '<' => letters.peek().is_some_and(|next| next.is_alphabetic() || matches!(next, '/' | '!' | '?')),
             '_' => !is_inside_a_word,
             // These mean something at the start of a line alone.
             '#' | '>' | '+' | '-' | '=' => before.is_none(),
@@ -220,10 +227,10 @@ mod tests {
         ] {
             assert_eq!(share(value), text);
         }
-        assert_eq!(range(0.0, 1.0), "0 % to 100 %");
-        assert_eq!(range(0.123_49, 0.123_41), "12.3 % to 12.4 %");
-        assert_eq!(range(1e-9, 1e-9), "0 % to 0.0001 %");
-        assert_eq!((number_of(1e15), number_of(0.0), number_of(-2.5)), ("1.0e15".into(), "0".into(), "-2.5".into()));
+        assert_eq!(range(0.0, 1.0), "0 to 100 %");
+        assert_eq!(range(0.123_49, 0.123_41), "12.3 to 12.4 %");
+        assert_eq!(range(1e-9, 1e-9), "0 to 0.0001 %");
+        assert_eq!([1e15, 61_936.4, 0.0, -2.5].map(number_of), ["1.0e15", "61,936", "0", "-2.5"]);
     }
 
     #[test]
@@ -232,7 +239,7 @@ mod tests {
             ("error_rate 5 % (1 of 20)", "error_rate 5 % (1 of 20)"),
             ("# a | b\n| - |", "\\# a \\| b \\| - \\|"),
             ("1. one", "1\\. one"),
-            ("10:30 and 2.5", "10:30 and 2.5"),
+            ("10:30 and 2.5 < 3", "10:30 and 2.5 < 3"),
             ("<b>_x_ [y](z) `q`", "\\<b>\\_x\\_ \\[y\\](z) \\`q\\`"),
             ("- > 5%", "\\- > 5%"),
         ] {

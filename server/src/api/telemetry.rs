@@ -22,7 +22,7 @@ const LONGEST: usize = 256 * 1_024;
     post,
     path = "/sdk/v1/telemetry",
     tag = "sdk",
-    request_body(content = Object, description = "`{format, instance, sequence, sdk, applied, goodbye, usage}`", content_type = "application/json"),
+    request_body(content = Object, description = "`{format, instance, sequence, sdk, applied, goodbye, usage, watched}`", content_type = "application/json"),
     responses(
         (status = 204, description = "Taken"),
         (status = 400, description = "Not a message"),

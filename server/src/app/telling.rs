@@ -86,10 +86,10 @@ fn of_flag(before: &FlagItem, after: &FlagItem) -> (&'static str, String, Map<St
     }
     let (kind, what) = match (before.killed, after.killed) {
         (false, true) => ("flag.killed", "is killed: nobody is served".to_owned()),
-        (true, false) => ("flag.revived", format!("is revived at {to} %")),
-        _ if from != to => ("flag.changed", format!("goes from {from} % to {to} %")),
+        (true, false) => ("flag.revived", format!("is revived at {to}")),
+        _ if from != to => ("flag.changed", format!("goes from {from} to {to}")),
         _ if before.enabled != after.enabled => {
-            ("flag.changed", if after.enabled { format!("is enabled at {to} %") } else { "is disabled".to_owned() })
+            ("flag.changed", if after.enabled { format!("is enabled at {to}") } else { "is disabled".to_owned() })
         }
         _ => ("flag.changed", "is changed".to_owned()),
     };

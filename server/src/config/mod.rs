@@ -7,6 +7,7 @@ mod database;
 mod http;
 mod log;
 mod notify;
+mod sources;
 
 use clap::Args;
 
@@ -15,6 +16,7 @@ pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use log::{LogConfig, LogFormat};
 pub use notify::NotifyConfig;
+pub use sources::SourcesConfig;
 
 /// Everything that can be set about a node.
 #[derive(Debug, Clone, Default, Args)]
@@ -34,4 +36,7 @@ pub struct Config {
     /// What it tells its operator.
     #[command(flatten)]
     pub log: LogConfig,
+    /// Where numbers come from, beside what applications report.
+    #[command(flatten)]
+    pub sources: SourcesConfig,
 }

@@ -43,7 +43,7 @@ struct Held {
     written_ms: i64,
 }
 
-/// What other sources say: from the text of a condition.
+/// What other sources say: from a query, its latest answer.
 pub type Readings<'r> = &'r (dyn Fn(&str) -> Option<Reading> + Sync);
 
 impl Held {
@@ -224,7 +224,7 @@ impl<B: Books> Follower<B> {
                 follow_before_start(run, seen);
             }
             held.news.seconds.extend(run.fold(&carried.flag, &rows));
-            tell_readings(&mut held.news.seconds, carried.queries.iter().map(|(text, _)| text), readings);
+            tell_readings(&mut held.news.seconds, &carried.queries, readings);
             held.news.health = self.instances.health(run.written, run.written_ms, now);
         }
         Ok(())
@@ -300,9 +300,9 @@ impl<B: Books> Follower<B> {
 }
 
 /// Puts what other sources say into the last second, so that it makes no second of its own where there is one.
-fn tell_readings<'t>(seconds: &mut Vec<Second>, texts: impl Iterator<Item = &'t String>, readings: Readings<'_>) {
-    for text in texts {
-        let Some(reading) = readings(text) else { continue };
+fn tell_readings(seconds: &mut Vec<Second>, queries: &[(String, String)], readings: Readings<'_>) {
+    for (text, query) in queries {
+        let Some(reading) = readings(query) else { continue };
         if seconds.is_empty() {
             seconds.push(Second::default());
         }

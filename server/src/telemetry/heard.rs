@@ -6,7 +6,7 @@ use storyflag::TelemetryMessage;
 use storyflag_evaluation::{Identity, Ruleset};
 use storyflag_release::run;
 
-use super::seconds::Seconds;
+use super::{minutes::Minutes, seconds::Seconds};
 use crate::store::{InstanceRow, SecondRow, UsageRow};
 
 /// Instances of one environment that a node remembers; more are ignored and counted.
@@ -19,6 +19,7 @@ pub(super) struct Heard {
     instances: HashMap<i64, HashMap<String, Instance>>,
     usage: HashMap<(i64, String, String), u64>,
     seconds: Seconds,
+    pub(super) minutes: Minutes,
     /// Seconds that are over, ascending.
     closed: Vec<SecondRow>,
     /// Counts the seconds that were closed.
@@ -96,6 +97,7 @@ impl Heard {
         for closed in self.seconds.close(now) {
             let heard = closed.row(self.heard_now(closed.environment));
             self.closed.push(SecondRow { environment: closed.environment, second: closed.second, heard });
+            self.minutes.add(closed);
         }
         self.period = self.period.wrapping_add(1);
     }

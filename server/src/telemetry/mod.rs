@@ -4,13 +4,18 @@
 //! drops what it has, and counts it: memory does not grow with an outage.
 //!
 //! What is heard of watched flags becomes one row a second and environment, numbered strictly upwards and written in that
-//! order: releases fold these rows, on whichever node.
+//! order: releases fold these rows, on whichever node. For reports the same is added up by the minute, with more detail.
+//! Beside it stand numbers from elsewhere: what queries of plans answer, read every five seconds.
 
 mod heard;
 mod message;
+mod minutes;
+mod prometheus;
 mod seconds;
+mod sources;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use std::{
     collections::HashMap,
@@ -20,23 +25,19 @@ use std::{
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use storyflag::TelemetryMessage;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use self::heard::{Heard, Took, Unwritten};
-pub use self::message::check;
+use self::heard::{Heard, Took};
+pub use self::{message::check, prometheus::Prometheus, sources::Sources};
 use crate::{
     publish::Environment,
-    store::{InstanceRow, NodeRows, Store},
+    store::{InstanceRow, Store},
 };
 
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Who was not heard of for longer is not counted, in milliseconds.
 const PRESENT_MS: i64 = 60_000;
 /// Who was not heard of for longer is forgotten, in milliseconds.
 const REMEMBERED_MS: i64 = 3_600_000;
-/// What cannot be written for longer is dropped, in milliseconds.
-const PATIENCE_MS: i64 = 10_000;
 /// What other nodes heard is not read again for this long.
 const OTHERS_FRESH: Duration = Duration::from_secs(2);
 
@@ -69,19 +70,16 @@ struct Metrics {
     dropped: Counter,
     seconds_dropped: Counter,
     seconds_lost: Counter,
+    minutes_dropped: Counter,
 }
 
 impl Telemetry {
-    /// Listens as `node`, and writes once a second until `shutdown`.
+    /// Listens as `node`, writes once a second and removes what is old, until `shutdown`.
     pub fn start(store: Store, node: Arc<str>, shutdown: CancellationToken, registry: &mut Registry) -> Self {
         let telemetry = Self::new(store, node, registry);
         let writer = telemetry.clone();
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(FLUSH_EVERY);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-                writer.flush().await;
-            }
+            tokio::join!(writer.write_forever(&shutdown), writer.prune_forever(&shutdown));
         });
         telemetry
     }
@@ -104,6 +102,11 @@ impl Telemetry {
             "storyflag_telemetry_seconds_lost",
             "Seconds of outcomes that SDKs could not send in time",
             metrics.seconds_lost.clone(),
+        );
+        registry.register(
+            "storyflag_telemetry_minutes_dropped",
+            "Minutes of an arm that could not be written in time",
+            metrics.minutes_dropped.clone(),
         );
         let (heard, writing, others) = Default::default();
         Self { shared: Arc::new(Shared { store, node, heard, writing, others, metrics }) }
@@ -152,28 +155,6 @@ impl Telemetry {
         others.rows.iter().filter(|row| row.environment == environment).cloned().collect()
     }
 
-    /// Writes what was heard; also to be called once at the end.
-    pub async fn flush(&self) {
-        let _order = self.shared.writing.lock().await;
-        let now = now_ms();
-        let unwritten = {
-            let mut heard = self.heard();
-            heard.close_second(now);
-            heard.take_unwritten(now.saturating_sub(PRESENT_MS))
-        };
-        let Some(unwritten) = unwritten else { return };
-        let Unwritten { instances, usage, seconds, since } = &unwritten;
-        let rows = NodeRows { node: &self.shared.node, instances, usage, seconds };
-        let Err(error) = self.shared.store.put_node_rows(&rows, now, now.saturating_sub(REMEMBERED_MS)).await else { return };
-        if now_ms().saturating_sub(*since) < PATIENCE_MS {
-            return self.heard().put_back(unwritten);
-        }
-        let (dropped, seconds_dropped) = (count(instances.len().saturating_add(usage.len())), count(seconds.len()));
-        self.shared.metrics.dropped.inc_by(dropped);
-        self.shared.metrics.seconds_dropped.inc_by(seconds_dropped);
-        tracing::warn!(%error, dropped, seconds_dropped, "telemetry could not be written in time and was dropped");
-    }
-
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -182,8 +163,4 @@ impl Telemetry {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn count(rows: usize) -> u64 {
-    u64::try_from(rows).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,7 @@ use storyflag_release::{
     run::{self, NodeSecond, Watched},
 };
 
-use crate::store::Latency;
+use crate::store::{Latency, Registers};
 
 /// A second that nobody came to write is closed by the next message after so long, in milliseconds.
 const LONGEST_MS: i64 = 1_000;
@@ -53,6 +53,8 @@ pub(super) struct Details {
     /// Of what the application tracked.
     pub(super) sums: BTreeMap<String, f64>,
     pub(super) overflow: u64,
+    /// Units since the rollout revision, where some process told of them.
+    pub(super) exposed: Option<Registers>,
 }
 
 /// A second that is over.
@@ -171,6 +173,12 @@ impl ArmSums {
             *sum = sum.saturating_add(more);
         }
         row.latency_us.iter().for_each(|(upper, count)| self.details.latency_us.add(*upper, *count));
+        if let Some(told) = row.distinct_units.as_deref().and_then(Registers::read) {
+            match &mut self.details.exposed {
+                Some(known) => known.merge(&told),
+                none => *none = Some(told),
+            }
+        }
         let mut ignored = 0_u64;
         for (name, event) in &row.events {
             match event_named(counts, name) {

@@ -222,6 +222,14 @@ impl Condition {
         }
     }
 
+    /// What it asks Prometheus, if anything.
+    pub fn query(&self) -> Option<&str> {
+        match &self.measure {
+            Measure::Prometheus(query) => Some(query),
+            _ => None,
+        }
+    }
+
     /// Whether it holds when things go badly. None where the measure does not say which side is bad: events and Prometheus.
     pub fn holds_when_bad(&self) -> Option<bool> {
         match self.measure {

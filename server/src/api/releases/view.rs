@@ -62,7 +62,7 @@ pub struct ReleaseView {
     /// What the present step rests on, in one line.
     pub evidence: String,
     /// How telemetry stands.
-    pub health: HealthView,
+    pub health: TelemetryHealth,
     /// What turns back. Not in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<TriggerView>,
@@ -210,7 +210,7 @@ pub struct ArmView {
 
 /// How telemetry stands.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct HealthView {
+pub struct TelemetryHealth {
     /// Heard of in the last minute.
     pub instances: u64,
     /// Of these, how many have just reported and run the present step.
@@ -372,9 +372,9 @@ fn rollback(course: &Course, phase: &Phase) -> Option<RollbackView> {
     }
 }
 
-fn health(state: &State) -> HealthView {
+fn health(state: &State) -> TelemetryHealth {
     let health = &state.health;
-    HealthView {
+    TelemetryHealth {
         instances: health.heard,
         current: health.current,
         behind: health.behind,

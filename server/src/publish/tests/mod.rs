@@ -31,7 +31,7 @@ use crate::{
 };
 
 pub(crate) use client::{Client, Sdk, request};
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Writer, flag_text};
 
 /// A key of the environment that [`Writer::new`] makes.
 pub(crate) const KEY: &str = "sfs_0000000000000001_of-production";

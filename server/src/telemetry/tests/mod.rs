@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
-use super::Telemetry;
+use storyflag_evaluation::Arm;
+
+use super::{Telemetry, now_ms};
 use crate::{
-    publish::tests::{Client, Node, Writer, eventually, quick, request},
+    publish::tests::{Client, Node, Writer, eventually, flag_text, quick, request},
     store::tests::{Database, both},
 };
 
@@ -15,6 +17,8 @@ both!(
     instances_are_counted_across_nodes,
     what_is_no_message_is_refused,
     an_outage_loses_nothing_that_is_young,
+    outcomes_become_rows,
+    an_outage_keeps_seconds_apart_and_drops_them_when_they_are_old,
 );
 
 async fn post(node: &Node, body: &str) -> Client {
@@ -111,4 +115,87 @@ async fn an_outage_loses_nothing_that_is_young(database: Database) {
     telemetry.flush().await;
     assert_eq!(database.store.list_usage(writer.environment).await.unwrap()[0].count, 7);
     assert_eq!(database.store.count_instances(writer.environment, 0).await.unwrap(), 1);
+}
+
+/// A flag that is watched since revision 1.
+async fn watch(writer: &Writer) {
+    let text = flag_text("a", 1_000);
+    let watched = format!(r#"{},"watch":{{"rollout_revision":1,"limits_ms":[200]}}}}"#, text.strip_suffix('}').unwrap());
+    writer.put_flags([("a", watched)]).await;
+}
+
+fn outcomes(arm: &str, requests: u64) -> String {
+    let digits = "B".repeat(4_096);
+    format!(
+        r#","watched":[{{"flag":"a","rollout_revision":1,"arm":"{arm}","requests":{requests},"success":{requests},"latency_us":[[1007,{requests}]],"distinct_units":"{digits}"}}]"#
+    )
+}
+
+async fn outcomes_become_rows(database: Database) {
+    let writer = Writer::new(&database.store, database.production().await).await;
+    watch(&writer).await;
+    let nodes = [Node::start(database.store.clone(), quick()).await, Node::start(database.open_again().await, quick()).await];
+    for (node, instance, arm, requests) in
+        [(0, "i", "treatment", 3), (0, "j", "treatment", 4), (1, "k", "treatment", 5), (1, "k", "control", 9)]
+    {
+        let sequence = if arm == "control" { 2 } else { 1 };
+        assert_eq!(post(&nodes[node], &message(instance, sequence, &outcomes(arm, requests))).await.status, 204);
+    }
+    let (store, environment) = (&database.store, writer.environment);
+    let rows = async || {
+        let mut rows = Vec::new();
+        for head in store.telemetry_heads().await.unwrap() {
+            rows.extend(store.seconds_after(environment, &head.node, 0, 100).await.unwrap());
+        }
+        rows
+    };
+    let requests = async |arm: Arm| {
+        let rows = rows().await;
+        let watched = rows.iter().flat_map(|row| &row.heard.watched).filter(|watched| watched.arm == arm);
+        watched.map(|watched| watched.counts.requests).sum::<u64>()
+    };
+    eventually("every second is written", async || (requests(Arm::Treatment).await, requests(Arm::Control).await) == (12, 9)).await;
+    let heard = rows().await.iter().flat_map(|row| &row.heard.instances).map(|heard| heard.instance.clone()).collect::<Vec<_>>();
+    assert!(["i", "j", "k"].iter().all(|instance| heard.iter().any(|heard| heard == instance)), "{heard:?}");
+
+    for node in &nodes {
+        node.telemetry.flush().await;
+    }
+    let minutes = store.minute_sums(environment, "a").await.unwrap();
+    let of = |arm: Arm| minutes.iter().filter(|row| row.arm == arm).map(|row| row.counts.requests).sum::<u64>();
+    assert_eq!((of(Arm::Treatment), of(Arm::Control)), (12, 9));
+    let exposed = store.exposed(environment, "a").await.unwrap();
+    assert_eq!(exposed.iter().map(|(revision, arm, _)| (*revision, *arm)).collect::<Vec<_>>(), [(1, Arm::Control), (1, Arm::Treatment)]);
+    nodes[0].telemetry.prune(now_ms()).await.unwrap();
+    assert_eq!(requests(Arm::Treatment).await, 12, "what is young stays");
+    nodes[0].telemetry.prune(now_ms() + 36 * 24 * 3_600_000).await.unwrap();
+    assert!(store.telemetry_heads().await.unwrap().is_empty() && store.exposed(environment, "a").await.unwrap().is_empty());
+    assert_eq!(store.minute_sums(environment, "a").await.unwrap(), []);
+}
+
+async fn an_outage_keeps_seconds_apart_and_drops_them_when_they_are_old(database: Database) {
+    let writer = Writer::new(&database.store, database.production().await).await;
+    watch(&writer).await;
+    let node = Node::start(database.store.clone(), quick()).await;
+    let environment = node.hub.environment(writer.environment).unwrap();
+    let (away, mut registry) = (database.open_again().await, Registry::default());
+    let mut telemetry = Telemetry::new(away.clone(), Arc::from("n"), &mut registry);
+    away.close().await;
+    let told = |sequence: u64| serde_json::from_str(&message("i", sequence, &outcomes("treatment", sequence))).unwrap();
+    telemetry.heard().take(environment.id(), &environment.ruleset(), &told(1), "n", now_ms() - 11_000);
+    telemetry.flush().await;
+    assert_eq!(telemetry.shared.metrics.seconds_dropped.get(), 1);
+    for sequence in 2..=3 {
+        telemetry.take(&environment, &told(sequence));
+        telemetry.flush().await;
+    }
+    Arc::get_mut(&mut telemetry.shared).unwrap().store = database.store.clone();
+    telemetry.flush().await;
+    let rows = database.store.seconds_after(writer.environment, "n", 0, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.heard.watched[0].counts.requests).collect::<Vec<_>>(), [2, 3]);
+    assert!(rows[0].second < rows[1].second);
+    assert_eq!(database.store.telemetry_heads().await.unwrap()[0].second, rows[1].second);
+    // Reports go on: a minute waits for longer than a decision can.
+    let minutes = database.store.minute_sums(writer.environment, "a").await.unwrap();
+    assert_eq!(minutes.iter().map(|row| row.counts.requests).sum::<u64>(), 6);
 }
