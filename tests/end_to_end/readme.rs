@@ -67,6 +67,8 @@ async fn every_command_of_the_readme_works_as_pasted() {
         "is right: 5 steps",
         ": rolled back after",
         "DP-123-checkout is created",
+        "DP-123-checkout-1 in staging is created",
+        "is called off",
     ] {
         assert!(told.contains(expected), "{expected} is missing in:\n{told}");
     }

@@ -167,6 +167,8 @@ impl Watching<'_> {
                 }
             }
             News::Away(why) => {
+                // What to type next is for those who can: here it is done for them.
+                let why = why.lines().next().unwrap_or_default().to_owned();
                 let since = self.scene.away.take().map_or_else(Instant::now, |(_, since)| since);
                 self.scene.away = Some((why, since));
             }
@@ -216,7 +218,7 @@ impl Scene {
         let page = Page { release: &self.release, environment: &self.environment, timeline: &self.timeline, now, columns };
         let mut lines = page.lines();
         if let Some((why, since)) = &self.away {
-            let text = format!("no news for {} s: {}; tried again and again", since.elapsed().as_secs(), plain(&why.replace('\n', "; ")));
+            let text = format!("no news for {} s: {}; tried again and again", since.elapsed().as_secs(), plain(why));
             lines.insert(0, Line::of(Tone::Warning, &text));
         }
         lines
@@ -241,7 +243,7 @@ pub(in crate::cli) struct Log {
 impl Face for Log {
     fn show(&mut self, scene: &Scene) -> io::Result<()> {
         match &scene.away {
-            Some((why, _)) if !self.is_away => line(scene, &format!("no news: {}; tried again and again", why.replace('\n', "; ")))?,
+            Some((why, _)) if !self.is_away => line(scene, &format!("no news: {why}; tried again and again"))?,
             None if self.is_away => line(scene, "there is news again")?,
             _ => {}
         }

@@ -74,7 +74,8 @@ pub(in crate::cli::releases) fn status_in_words(release: &Release) -> String {
         parts.push(format!("at {} %, step {} of {}, {baked}", step.percentage, step.number, step.of));
     }
     let mut text = parts.join(" ");
-    if !release.evidence.is_empty() {
+    // Before the start it would be about nobody.
+    if release.step.is_some() && !release.evidence.is_empty() {
         text.push_str(&format!("; {}", release.evidence));
     }
     if let Some(next) = release.next.as_ref().filter(|_| !release.ended) {
