@@ -107,6 +107,9 @@ pub struct ArmCounts {
     /// Units seen for the first time in this rollout revision.
     #[serde(skip_serializing_if = "is_zero")]
     pub new_units: u64,
+    /// Distinct instances with a request of this arm: a sample, at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reporters: Vec<String>,
     /// First errors, and who had them. `count` is told by `error`.
     #[serde(skip_serializing_if = "EventCounts::is_empty")]
     pub errors: EventCounts,
@@ -131,6 +134,7 @@ impl ArmCounts {
         self.cancelled = self.cancelled.saturating_add(other.cancelled);
         self.mixed = self.mixed.saturating_add(other.mixed);
         self.new_units = self.new_units.saturating_add(other.new_units);
+        remember(&mut self.reporters, &other.reporters);
         self.errors.add(&other.errors);
         self.not_success.add(&other.not_success);
         for (limit_ms, counts) in &other.slow {

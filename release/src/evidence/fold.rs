@@ -142,6 +142,13 @@ impl Evidence {
         (hits.saturating_add(more_hits), trials.saturating_add(more_trials))
     }
 
+    /// How many distinct instances had requests of treatment or cohort, as far as they are remembered.
+    pub fn reporters(&self) -> u64 {
+        let (treatment, cohort) = (&self.treatment.reporters, &self.cohort.reporters);
+        let others = cohort.iter().filter(|instance| !treatment.contains(instance)).count();
+        u64::try_from(treatment.len().saturating_add(others)).unwrap_or(u64::MAX)
+    }
+
     /// Whether the arms hold other shares of new units than `percentage` says.
     pub fn is_unfair(&self, percentage: Percentage) -> bool {
         self.sample_ratio.is_unfair(percentage)

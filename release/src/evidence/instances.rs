@@ -54,7 +54,11 @@ impl Instances {
     pub fn hear(&mut self, instance: &str, applied: Identity, goodbye: bool, at_ms: i64) {
         let heard = Heard { at_ms, applied: applied.pair(), goodbye };
         if let Some(known) = self.heard.get_mut(instance) {
-            *known = heard;
+            // Nodes are read one after another, not in the order in which they heard: what is known is not unlearned. An id is of
+            // one process, so a goodbye is for ever.
+            known.at_ms = known.at_ms.max(heard.at_ms);
+            known.applied = known.applied.max(heard.applied);
+            known.goodbye |= goodbye;
             return;
         }
         if self.heard.len() >= REMEMBERED {
@@ -113,6 +117,17 @@ mod tests {
         let late = instances.health(at(8), 10_000, 200_000);
         assert_eq!((late.heard, late.current, late.behind), (1, 1, 1));
         assert!(late.is_healthy());
+    }
+
+    #[test]
+    fn what_another_node_heard_before_takes_nothing_back() {
+        let mut instances = Instances::default();
+        instances.hear("a", at(8), true, 2_000);
+        instances.hear("a", at(7), false, 1_000);
+        assert_eq!(instances.health(at(8), 0, 2_000).heard, 0, "it said goodbye");
+        instances.hear("b", at(8), false, 2_000);
+        instances.hear("b", at(7), false, 1_500);
+        assert_eq!(instances.health(at(8), 0, 2_000).current, 1);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Turn<'_> {
             }
             When::Before(before_ms) => self.now >= start_ms?.saturating_sub(before_ms),
             When::MorningOfDeployment => self.now >= self.calendar.morning_ms(start_ms?).min(start_ms?),
-            When::UponCompletion => ended_ms.is_some(),
+            When::UponCompletion => matches!(self.state.phase, Phase::Completed { .. }),
             When::After(after_ms) => self.now >= ended_ms?.saturating_add(after_ms),
             When::Immediately => false,
         };

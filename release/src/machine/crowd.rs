@@ -55,6 +55,7 @@ impl Crowd {
         if self.units == 0 || requests == 0 {
             return counts;
         }
+        counts.reporters = vec!["a".to_owned(), "b".to_owned()];
         let units = float(self.units);
         let reached = -(-float(requests) / units).exp_m1();
         let distinct = |of: u64| (float(of) * reached).round();

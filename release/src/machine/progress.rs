@@ -45,6 +45,10 @@ impl Turn<'_> {
             return Next::Do(Doing::Holding(Hold::SampleRatio));
         }
         if let Some(hold) = fault {
+            // An answer that is missing once is a blink, as with telemetry.
+            if matches!(hold, Hold::SourceError { .. }) && self.state.silent_ms < BLINK_MS {
+                return Next::Wait;
+            }
             return Next::Do(Doing::Holding(hold));
         }
         if watches && !self.is_healthy() {

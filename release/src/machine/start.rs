@@ -61,7 +61,10 @@ impl Turn<'_> {
         if self.now < start_ms || self.allowed_ms(not_before_ms) > self.now {
             return;
         }
-        let against = self.against_start(from, false);
+        let mut against = self.against_start(from, false);
+        if self.course.steps.get(from.unwrap_or(0)).is_some_and(|step| step.approval) {
+            against.push("its first step waits for a human's word: start it by hand".to_owned());
+        }
         if against.is_empty() {
             return self.start(from.unwrap_or(0), None, "its time has come");
         }

@@ -134,7 +134,9 @@ impl Turn<'_> {
 
     fn judge(&self) -> Judged {
         let mut judged = Judged { fires: None, hold: None };
-        for (trigger, verdict) in self.state.evidence.verdicts(&self.course.triggers, self.state.health.heard) {
+        // Those that serve this flag: others of the environment could not have failed.
+        let instances = self.state.evidence.reporters();
+        for (trigger, verdict) in self.state.evidence.verdicts(&self.course.triggers, instances) {
             match verdict {
                 Verdict::Fires(evidence) if judged.fires.is_none() => {
                     judged.fires = Some(Cause::Trigger { name: trigger.name.clone(), evidence });

@@ -28,6 +28,7 @@ fn any_sums(random: &mut SplitMix, revision: u64, arm: Arm) -> ArmSums {
     let (errors, not_success, slow, named) = (event(), event(), event(), event());
     let mut sums = ArmSums::new(revision, arm);
     sums.counts = ArmCounts {
+        reporters: Vec::new(),
         requests: any(10_000),
         success: any(10_000),
         failure: any(100),

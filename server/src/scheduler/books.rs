@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, future::Future, sync::Arc};
 
+use serde_json::Value;
 use storyflag_evaluation::Identity;
 use storyflag_release::{
     PlanCalendar,
@@ -43,7 +44,7 @@ pub struct Stored {
 }
 
 /// A targeting as a release sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     /// What releases own of it.
     pub owned: Owned,
@@ -92,6 +93,9 @@ pub trait Books: Send + Sync {
     /// Writes where quiet releases stand, in one transaction: of each whether nobody else had written it.
     fn snapshot(&self, stored: &[&Stored]) -> impl Future<Output = Result<Vec<bool>, Error>> + Send;
 
+    /// The figures of a release's report, as they are told the next day; none where there are none to tell.
+    fn report(&self, carried: &Carried) -> impl Future<Output = Result<Option<Value>, Error>> + Send;
+
     /// Ends the watch of a flag for a release whose report is out.
     fn unwatch(&self, stored: &Stored) -> impl Future<Output = Result<(), Error>> + Send;
 
@@ -112,6 +116,9 @@ pub trait Entry: Send {
     /// The targeting of a flag.
     fn targeting(&mut self, flag: &str) -> impl Future<Output = Result<Option<Seen>, Error>> + Send;
 
+    /// The times in which nothing is raised, as they stand under the lock.
+    fn freezes(&mut self, now: i64) -> impl Future<Output = Result<Vec<Freeze>, Error>> + Send;
+
     /// Writes what the release owns, at the environment's next revision; the ruleset that comes with it.
     fn write_rollout(&mut self, carried: &Carried, owned: &Owned, why: &str) -> impl Future<Output = Result<Identity, Error>> + Send;
 
@@ -119,7 +126,13 @@ pub trait Entry: Send {
     fn record(&mut self, id: i64, record: &Record, revision: Option<u64>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Something that people are told.
-    fn tell(&mut self, carried: &Carried, notice: &Notice, state: &State) -> impl Future<Output = Result<(), Error>> + Send;
+    fn tell(
+        &mut self,
+        carried: &Carried,
+        notice: &Notice,
+        state: &State,
+        report: Option<&Value>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// That somebody asked for something.
     fn audit(&mut self, carried: &Carried, command: &Command);

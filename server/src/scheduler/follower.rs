@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use storyflag_release::{
     evidence::{Instances, Reading, Second},
-    machine::Command,
+    machine::{Command, Effect, NoticeKind},
     plan::Freeze,
     run::{Row, Run},
 };
 
 use super::{
-    books::{Books, Seen, Stored},
-    transition::{News, Transacted, follow_before_start, input, refused, transact},
+    books::{Books, NodeHead, Seen, Stored},
+    transition::{Asked, News, Transacted, follow_before_start, input, refused, transact},
 };
 use crate::{error::Error, store::ReleaseHead};
 
@@ -19,6 +19,12 @@ use crate::{error::Error, store::ReleaseHead};
 const SNAPSHOT_EVERY_MS: i64 = 60_000;
 /// A flag is watched for so long after a release's end, in milliseconds: an hour longer than the report waits.
 const WATCHED_AFTER_MS: i64 = 25 * 3_600_000;
+/// What an instance said counts for so many seconds.
+const HEARD_S: i64 = 60;
+/// Without a second of telemetry, readings are told so often, in milliseconds: each makes a window of the tests.
+const READINGS_EVERY_MS: i64 = 2_000;
+/// Seconds that wait for a database, one by one.
+const MOST_SECONDS: usize = 600;
 /// How often a command that meets another node's transition is tried again.
 const TRIES: usize = 5;
 
@@ -27,8 +33,8 @@ pub struct Follower<B> {
     books: B,
     held: BTreeMap<i64, Held>,
     instances: Instances,
-    /// Per node, the last second whose instances were heard.
-    heard: BTreeMap<String, i64>,
+    /// Per node, the last second whose instances were heard; of a node that was just met, where it stood then.
+    heard: BTreeMap<String, Known>,
     targetings: HashMap<String, Seen>,
     freezes: Vec<Freeze>,
     /// Whether targetings and freezes are to be read again.
@@ -41,6 +47,17 @@ struct Held {
     news: News,
     /// When any node wrote the release last, as far as this one knows.
     written_ms: i64,
+    /// When readings were told last.
+    readings_ms: i64,
+}
+
+/// What is known of a node's rows.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// It stood here when it was first seen. Whether it lives is not known until it goes on.
+    Met(i64),
+    /// Everybody up to here was heard.
+    Heard(i64),
 }
 
 /// What other sources say: from a query, its latest answer.
@@ -121,9 +138,14 @@ impl<B: Books> Follower<B> {
         let mut head = head;
         for _ in 0..TRIES {
             self.look(head, readings, now).await?;
+            if self.held.get(&head.id).is_some_and(|held| held.stored.run.state.has_ended()) {
+                // Its report, if it is due, is not the command's affair.
+                self.evaluate(head.id, now).await?;
+            }
             let Some(held) = self.held.get_mut(&head.id) else { return Err(Error::NotFound("the release is gone".to_owned())) };
             matches(held.stored.run.state.number)?;
-            let transacted = transact(&self.books, &held.stored, &held.news, Some(command.clone()), &self.freezes, now).await?;
+            let asked = Asked { command: Some(command.clone()), ..Asked::default() };
+            let transacted = transact(&self.books, &held.stored, &held.news, asked, now).await?;
             match transacted {
                 Transacted::Done(stored) => {
                     held.take(*stored.clone(), now);
@@ -179,20 +201,26 @@ impl<B: Books> Follower<B> {
     async fn take_in(&mut self, heads: &[ReleaseHead], now: i64) -> Result<(), Error> {
         self.held.retain(|id, _| heads.iter().any(|head| head.id == *id));
         for head in heads {
-            self.take_in_one(*head, now).await?;
+            match self.take_in_one(*head, now).await {
+                Ok(()) => {}
+                Err(error @ Error::Unavailable { .. }) => return Err(error),
+                // One that cannot be read, such as a later version's, does not hold the others back.
+                Err(error) => tracing::error!(%error, release = head.id, "a release cannot be read"),
+            }
         }
         Ok(())
     }
 
     async fn take_in_one(&mut self, head: ReleaseHead, now: i64) -> Result<(), Error> {
-        let is_older = |held: &Held| (held.stored.head.number, held.stored.head.snapshot) < (head.number, head.snapshot);
-        if self.held.get(&head.id).is_some_and(|held| !is_older(held)) {
+        // Any other head counts, an older one too: a database may have gone back.
+        if self.held.get(&head.id).is_some_and(|held| held.stored.head == head) {
             return Ok(());
         }
         match self.books.load(head.id).await? {
+            Some(stored) if self.held.get(&head.id).is_some_and(|held| held.stored.head == stored.head) => {}
             Some(stored) => {
                 self.unsure = true;
-                self.held.insert(head.id, Held { stored, news: News::default(), written_ms: now });
+                self.held.insert(head.id, Held { stored, news: News::default(), written_ms: now, readings_ms: 0 });
             }
             None => drop(self.held.remove(&head.id)),
         }
@@ -208,50 +236,80 @@ impl<B: Books> Follower<B> {
             self.freezes = self.books.freezes(now).await?;
             self.unsure = false;
         }
-        let rows = self.rows().await?;
-        for row in &rows {
-            if self.heard.get(&row.node).is_some_and(|heard| row.second <= *heard) {
-                continue;
-            }
-            self.heard.insert(row.node.clone(), row.second);
-            for heard in &row.heard.instances {
-                self.instances.hear(&heard.instance, heard.applied, heard.goodbye, now);
-            }
-        }
+        let (nodes, rows) = self.rows().await?;
+        self.hear_instances(&nodes, &rows, now);
         for held in self.held.values_mut().filter(|held| !held.stored.run.state.has_ended()) {
             let (run, carried) = (&mut held.stored.run, &held.stored.carried);
             if let Some(seen) = self.targetings.get(&carried.flag) {
                 follow_before_start(run, seen);
             }
             held.news.seconds.extend(run.fold(&carried.flag, &rows));
-            tell_readings(&mut held.news.seconds, &carried.queries, readings);
+            if now.saturating_sub(held.readings_ms).abs() >= READINGS_EVERY_MS || !held.news.seconds.is_empty() {
+                tell_readings(&mut held.news.seconds, &carried.queries, readings);
+                held.readings_ms = now;
+            }
+            crowd_together(&mut held.news.seconds);
             held.news.health = self.instances.health(run.written, run.written_ms, now);
         }
         Ok(())
     }
 
-    /// The rows that some release has not folded yet.
-    async fn rows(&self) -> Result<Vec<Row>, Error> {
+    /// How far nodes have come, and the rows that some release has not folded or whose instances were not heard yet.
+    async fn rows(&self) -> Result<(Vec<NodeHead>, Vec<Row>), Error> {
         let mut rows = Vec::new();
         let runs = || self.list().map(|stored| &stored.run).filter(|run| !run.state.has_ended());
         if runs().next().is_none() {
-            return Ok(rows);
+            return Ok((Vec::new(), rows));
         }
-        for node in self.books.nodes().await? {
+        let nodes = self.books.nodes().await?;
+        for node in &nodes {
             // A release that does not know the node yet takes all of it.
-            let after = runs().map(|run| run.cursors.get(&node.node).copied().unwrap_or(i64::MIN)).min().unwrap_or(i64::MIN);
+            let folded = runs().map(|run| run.cursors.get(&node.node).copied().unwrap_or(i64::MIN)).min().unwrap_or(i64::MIN);
+            let after = match self.heard.get(&node.node) {
+                Some(Known::Met(met)) if node.second > *met => folded.min(met.saturating_sub(HEARD_S)),
+                Some(Known::Met(_) | Known::Heard(_)) | None => folded,
+            };
             if node.second > after {
                 rows.extend(self.books.rows(&node.node, after).await?);
             }
         }
-        Ok(rows)
+        Ok((nodes, rows))
+    }
+
+    /// Hears who reported, each as long ago as its node's rows say. Of a node that goes on, the minute before it was met counts
+    /// too: who fell silent in it is missed, not forgotten. One that does not go on may be long gone, and its instances are
+    /// with other nodes.
+    fn hear_instances(&mut self, nodes: &[NodeHead], rows: &[Row], now: i64) {
+        self.heard.retain(|node, _| nodes.iter().any(|head| head.node == *node));
+        for head in nodes {
+            let after = match self.heard.get(&head.node) {
+                None => {
+                    self.heard.insert(head.node.clone(), Known::Met(head.second));
+                    continue;
+                }
+                Some(Known::Met(met)) if head.second <= *met => continue,
+                Some(Known::Met(met)) => met.saturating_sub(HEARD_S),
+                Some(Known::Heard(heard)) => *heard,
+            };
+            let mut last = after;
+            for row in rows.iter().filter(|row| row.node == head.node && row.second > after) {
+                let ago_ms = head.second.saturating_sub(row.second).saturating_mul(1_000);
+                for heard in &row.heard.instances {
+                    self.instances.hear(&heard.instance, heard.applied, heard.goodbye, now.saturating_sub(ago_ms));
+                }
+                last = last.max(row.second);
+            }
+            self.heard.insert(head.node.clone(), Known::Heard(last));
+        }
     }
 
     /// Evaluates a release in memory; what changes something is evaluated again in a transaction.
     async fn evaluate(&mut self, id: i64, now: i64) -> Result<(), Error> {
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
-        let Some(seen) = self.targetings.get(&held.stored.carried.flag) else { return Ok(()) };
         let carried = &held.stored.carried;
+        // What has ended looks at no targeting: its flag may be archived before its report is out.
+        let ended = held.stored.run.state.has_ended().then(Seen::default);
+        let Some(seen) = self.targetings.get(&carried.flag).or(ended.as_ref()) else { return Ok(()) };
         let input = input(&held.stored.run, seen, &held.news, None);
         let (state, effects) =
             self.books.step(&carried.course, held.stored.run.state.clone(), &input, &carried.calendar(&self.freezes), now);
@@ -260,10 +318,17 @@ impl<B: Books> Follower<B> {
             held.news = News::default();
             return Ok(());
         }
-        // Where it fails, or somebody was faster, all of this is found again by the next evaluation.
-        if let Transacted::Done(stored) = transact(&self.books, &held.stored, &held.news, None, &self.freezes, now).await? {
-            held.take(*stored, now);
-            self.unsure = true;
+        // Read before the lock is taken: a report is long, and nobody waits for it.
+        let reports = |effect: &Effect| matches!(effect, Effect::Notify(notice) if notice.kind == NoticeKind::Report);
+        let report = if effects.iter().any(reports) { self.books.report(carried).await? } else { None };
+        // Where it fails, all of this is found again by the next evaluation.
+        match transact(&self.books, &held.stored, &held.news, Asked { report, ..Asked::default() }, now).await? {
+            Transacted::Done(stored) => {
+                held.take(*stored, now);
+                self.unsure = true;
+            }
+            // Somebody was faster: what stands is read again.
+            Transacted::Stale | Transacted::Refused(..) => drop(self.held.remove(&id)),
         }
         Ok(())
     }
@@ -296,6 +361,16 @@ impl<B: Books> Follower<B> {
             }
         }
         Ok(())
+    }
+}
+
+/// Seconds that could not be committed are added up: they wait, and do not become more and more.
+fn crowd_together(seconds: &mut Vec<Second>) {
+    while seconds.len() > MOST_SECONDS {
+        let second = seconds.remove(1);
+        if let Some(first) = seconds.first_mut() {
+            first.add(&second);
+        }
     }
 }
 

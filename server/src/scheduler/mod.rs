@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use storyflag_release::{
     evidence::Reading,
@@ -116,23 +117,20 @@ impl Scheduler {
             return self.shared.sources.want([]);
         }
         let Ok(environments) = store.heads().await else { return };
-        let mut queries = BTreeSet::new();
-        for (environment, heads) in by_environment {
+        // Side by side: one whose row somebody holds does not hold the others up.
+        let looks = by_environment.into_iter().map(|(environment, heads)| {
             let stands = environments.iter().find(|head| head.id == environment).map(|head| (head.identity().revision, head.settings));
             let is_moved = stands.is_none() || moved.get(&environment).copied() != stands;
-            let done = match self.follower(environment).await {
-                Ok(follower) => {
-                    let mut follower = follower.lock().await;
-                    let done = follower.tick(&heads, is_moved, &self.readings(), now_ms()).await;
-                    let carried = follower.list().flat_map(|stored| &stored.carried.queries);
-                    queries.extend(carried.map(|(_, query)| query.clone()));
-                    done
+            async move { (environment, stands, self.look(environment, &heads, is_moved).await) }
+        });
+        let mut queries = BTreeSet::new();
+        for (environment, stands, looked) in join_all(looks).await {
+            match (looked, stands) {
+                (Ok(asked), Some(stands)) => {
+                    queries.extend(asked);
+                    moved.insert(environment, stands);
                 }
-                Err(error) => Err(error),
-            };
-            match (done, stands) {
-                (Ok(()), Some(stands)) => drop(moved.insert(environment, stands)),
-                (Ok(()), None) => {}
+                (Ok(asked), None) => queries.extend(asked),
                 (Err(error), _) => {
                     moved.remove(&environment);
                     self.shared.metrics.failures.inc();
@@ -141,6 +139,15 @@ impl Scheduler {
             }
         }
         self.shared.sources.want(queries.iter().map(String::as_str));
+    }
+
+    /// Looks at one environment; the queries that its releases ask of other sources.
+    async fn look(&self, environment: i64, heads: &[ReleaseHead], is_moved: bool) -> Result<Vec<String>, Error> {
+        let follower = self.follower(environment).await?;
+        let mut follower = follower.lock().await;
+        let done = follower.tick(heads, is_moved, &self.readings(), now_ms()).await;
+        let queries = follower.list().flat_map(|stored| &stored.carried.queries).map(|(_, query)| query.clone()).collect();
+        done.map(|()| queries)
     }
 
     /// What other sources answered last.
@@ -176,8 +183,13 @@ impl Scheduler {
         let matches = |number: u64| if heeds_match { ask.matches(i64::try_from(number).unwrap_or(i64::MAX)) } else { Ok(()) };
         let follower = self.follower(place.environment.id).await?;
         let mut follower = follower.lock().await;
+        if matches!(kind, CommandKind::Advance) && !ask.force {
+            app.refuse_frozen(place).await?;
+        }
         if ask.dry_run {
             follower.look(row.head(), &self.readings(), now_ms()).await?;
+            let stands = follower.find(key).map_or(row.number, |stored| stored.head.number);
+            matches(u64::try_from(stands).unwrap_or_default())?;
             let stored = follower.would(row.id, &app.command_of(ask, kind), now_ms())?;
             return Ok((row, stored));
         }

@@ -1,9 +1,9 @@
 //! One evaluation that changes something: a transaction under the environment's lock.
 
+use serde_json::Value;
 use storyflag_release::{
     evidence::{Health, Second},
     machine::{Command, Effect, Input, Targeting},
-    plan::Freeze,
     run::Run,
 };
 
@@ -15,6 +15,15 @@ use crate::{error::Error, store::ReleaseHead};
 pub(super) struct News {
     pub(super) seconds: Vec<Second>,
     pub(super) health: Health,
+}
+
+/// What a transaction is asked for, beside what time brings.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    /// What somebody asks for.
+    pub(super) command: Option<Command>,
+    /// The figures of a report that is due.
+    pub(super) report: Option<Value>,
 }
 
 /// What became of a transaction.
@@ -43,14 +52,8 @@ pub(super) fn input(run: &Run, seen: &Seen, news: &News, command: Option<Command
 ///
 /// The lock comes first; the release and its targeting are read after it. So a release is never a step further than a
 /// kill that was answered before, whichever node wrote either.
-pub(super) async fn transact<B: Books>(
-    books: &B,
-    stored: &Stored,
-    news: &News,
-    command: Option<Command>,
-    freezes: &[Freeze],
-    now: i64,
-) -> Result<Transacted, Error> {
+pub(super) async fn transact<B: Books>(books: &B, stored: &Stored, news: &News, asked: Asked, now: i64) -> Result<Transacted, Error> {
+    let Asked { command, report } = asked;
     let carried = &stored.carried;
     let mut entry = books.begin(carried).await?;
     entry.lock().await?;
@@ -60,17 +63,18 @@ pub(super) async fn transact<B: Books>(
     let Some(seen) = entry.targeting(&carried.flag).await? else {
         return Err(Error::NotFound(format!("flag {:?} has no targeting here", carried.flag)));
     };
+    let freezes = entry.freezes(now).await?;
     let mut run = stored.run.clone();
     follow_before_start(&mut run, &seen);
     let input = input(&run, &seen, news, command.clone());
-    let (state, effects) = books.step(&carried.course, run.state, &input, &carried.calendar(freezes), now);
+    let (state, effects) = books.step(&carried.course, run.state, &input, &carried.calendar(&freezes), now);
     let refused = refused(&effects);
     // A command that is refused beside something that happens by itself, such as a rollback, does not hold that back.
     if !refused.is_empty() && effects.len() == 1 {
         return Ok(Transacted::Refused(refused, None));
     }
     run.state = state;
-    apply(&mut entry, stored, &mut run, &effects, now).await?;
+    apply(&mut entry, stored, &mut run, &effects, report.as_ref(), now).await?;
     if let Some(command) = command.filter(|_| refused.is_empty()) {
         entry.audit(carried, &command);
     }
@@ -98,7 +102,14 @@ pub(super) fn follow_before_start(run: &mut Run, seen: &Seen) {
     }
 }
 
-async fn apply<E: Entry>(entry: &mut E, stored: &Stored, run: &mut Run, effects: &[Effect], now: i64) -> Result<(), Error> {
+async fn apply<E: Entry>(
+    entry: &mut E,
+    stored: &Stored,
+    run: &mut Run,
+    effects: &[Effect],
+    report: Option<&Value>,
+    now: i64,
+) -> Result<(), Error> {
     let carried = &stored.carried;
     let why = effects.iter().find_map(|effect| if let Effect::Record(record) = effect { Some(record.evidence.clone()) } else { None });
     let why = why.unwrap_or_default();
@@ -112,7 +123,7 @@ async fn apply<E: Entry>(entry: &mut E, stored: &Stored, run: &mut Run, effects:
             }
             // What was written before its record came of it.
             Effect::Record(record) => entry.record(stored.head.id, record, revision.take()).await?,
-            Effect::Notify(notice) => entry.tell(carried, notice, &run.state).await?,
+            Effect::Notify(notice) => entry.tell(carried, notice, &run.state, report).await?,
             Effect::Refuse { .. } => {}
         }
     }

@@ -32,6 +32,11 @@ const REVISION_AT: &str =
     "select revision from changes where environment = $1 and at <= $2 and revision is not null order by at desc, revision desc limit 1";
 const MOMENT_OF: &str = "select at from changes where environment = $1 and revision <= $2 order by revision desc limit 1";
 const KEYS_AT: &str = "select distinct key from changes where environment = $1 and kind = $2 and revision <= $3 order by key";
+const BETWEEN: &str = concat!(
+    "select ",
+    columns!(),
+    " from changes where environment = $1 and kind = $2 and key = $3 and at > $4 and at <= $5 order by revision limit $6"
+);
 const HISTORY: &str = concat!(
     "select ",
     columns!(),
@@ -146,6 +151,24 @@ impl Store {
     /// The database away.
     pub async fn keys_at(&self, environment: i64, kind: &str, revision: i64) -> Result<Vec<String>, StoreError> {
         with_db!(self, |db| sqlx::query_scalar(KEYS_AT).bind(environment).bind(kind).bind(revision).fetch_all(db).await)
+    }
+
+    /// One item's changes after a moment and up to another, oldest first.
+    ///
+    /// # Errors
+    /// The database away.
+    pub async fn changes_between(
+        &self,
+        environment: i64,
+        kind: &str,
+        key: &str,
+        (after, until): (i64, i64),
+        limit: i64,
+    ) -> Result<Vec<ChangeRow>, StoreError> {
+        with_db!(self, |db| {
+            let query = sqlx::query_as(BETWEEN).bind(environment).bind(kind).bind(key).bind(after).bind(until);
+            query.bind(limit).fetch_all(db).await
+        })
     }
 
     /// One item's changes below a revision, newest first.

@@ -26,7 +26,7 @@ const INSERT: &str = "insert into releases (environment, key, plan, flag, media,
      phase, live, watching, created_at, created_by) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, true, true, $13, $14) returning id";
 const REPLACE: &str = "update releases set run = $4, number = $5, snapshot = snapshot + 1, phase = $6, live = $7, ended_at = $8 \
      where id = $1 and number = $2 and snapshot = $3";
-const UNWATCH: &str = "update releases set watching = false, snapshot = snapshot + 1 where id = $1";
+const UNWATCH: &str = "update releases set watching = false, snapshot = snapshot + 1 where id = $1 and watching";
 const WATCHERS: &str = "select count(*) from releases where environment = $1 and flag = $2 and watching and id <> $3";
 const INSERT_TRANSITION: &str = "insert into release_transitions (release, number, at, from_phase, to_phase, step, actor, evidence, revision) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -253,13 +253,13 @@ impl Tx {
         Ok(replaced > 0)
     }
 
-    /// Notes that the flag is not watched for a release any more.
+    /// Notes that the flag is not watched for a release any more; whether it was.
     ///
     /// # Errors
     /// The database away.
-    pub async fn unwatch_release(&mut self, id: i64) -> Result<(), StoreError> {
-        with_tx!(self, |db| sqlx::query(UNWATCH).bind(id).execute(db).await.map(drop))?;
-        Ok(())
+    pub async fn unwatch_release(&mut self, id: i64) -> Result<bool, StoreError> {
+        let was = with_tx!(self, |db| sqlx::query(UNWATCH).bind(id).execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(was > 0)
     }
 
     /// Whether a flag is watched for another release.

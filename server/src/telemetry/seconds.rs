@@ -172,6 +172,9 @@ impl ArmSums {
         ] {
             *sum = sum.saturating_add(more);
         }
+        if row.requests > 0 && counts.reporters.len() < INSTANCES && !counts.reporters.iter().any(|known| known == instance) {
+            counts.reporters.push(instance.to_owned());
+        }
         row.latency_us.iter().for_each(|(upper, count)| self.details.latency_us.add(*upper, *count));
         if let Some(told) = row.distinct_units.as_deref().and_then(Registers::read) {
             match &mut self.details.exposed {

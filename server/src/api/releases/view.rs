@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use storyflag_release::{
     evidence::{ArmCounts, Evidence, Reading, Share, TRIGGER_ALPHA, Test},
-    machine::{Cause, Course, Phase, State},
+    machine::{Calendar, Cause, Course, Phase, State},
     plan::{self, Gate, Plan},
 };
 use utoipa::ToSchema;
@@ -276,7 +276,7 @@ impl ReleaseView {
             time_scale: row.time_scale,
             step: step_now(course, state),
             steps: steps(told),
-            next: next(course, state, now),
+            next: next(course, &stored.carried.calendar(&[]), state, now),
             cause: cause(&state.phase),
             rollback: rollback(course, &state.phase),
             targets: if let Phase::Completed { targets } = state.phase { Some(targets.name()) } else { None },
@@ -340,7 +340,7 @@ fn steps(told: &ReleaseState) -> Vec<StepView> {
     own.map(view).collect()
 }
 
-fn next(course: &Course, state: &State, now: i64) -> Option<NextStep> {
+fn next(course: &Course, calendar: &dyn Calendar, state: &State, now: i64) -> Option<NextStep> {
     if state.started_ms.is_none() || !matches!(state.phase, Phase::Running(_) | Phase::Paused { .. }) {
         return None;
     }
@@ -348,6 +348,8 @@ fn next(course: &Course, state: &State, now: i64) -> Option<NextStep> {
     let following = course.steps.get(state.step.saturating_add(1));
     let left_ms = present.bake().saturating_sub(state.bake_ms).max(0);
     let earliest_ms = now.saturating_add(left_ms).max(following.and_then(|step| step.not_before_ms).unwrap_or(now));
+    // The end waits for no calendar.
+    let earliest_ms = if following.is_some() { calendar.next_allowed_ms(earliest_ms).max(earliest_ms) } else { earliest_ms };
     Some(NextStep { percentage: following.map(|step| step.percentage.percent()), earliest_at: time(earliest_ms), left_ms })
 }
 

@@ -20,7 +20,7 @@ use crate::{
     auth::Caller,
     error::Error,
     scheduler::{Books, Carried, Entry, NodeHead, Seen, Stored},
-    store::{NewNotice, NewRun, ReleaseHead, TargetingRow, TransitionRow},
+    store::{FreezeRow, NewNotice, NewRun, ReleaseHead, TargetingRow, TransitionRow},
 };
 
 /// Rows of a node that are read at once: an hour of seconds.
@@ -71,7 +71,7 @@ impl Books for AppBooks {
 
     async fn load(&self, id: i64) -> Result<Option<Stored>, Error> {
         let row = self.app.store.find_release_by_id(id).await?;
-        row.filter(|row| row.watching).as_ref().map(copy::stored).transpose()
+        row.as_ref().map(copy::stored).transpose()
     }
 
     async fn nodes(&self) -> Result<Vec<NodeHead>, Error> {
@@ -89,9 +89,7 @@ impl Books for AppBooks {
     }
 
     async fn freezes(&self, now: i64) -> Result<Vec<Freeze>, Error> {
-        let rows = self.app.store.list_freezes(self.place.id, now).await?;
-        let moment = |at| jiff::Timestamp::from_millisecond(at).ok();
-        Ok(rows.iter().filter_map(|row| Some(Freeze { from: moment(row.from_at)?, to: moment(row.to_at)? })).collect())
+        Ok(self.app.store.list_freezes(self.place.id, now).await?.iter().filter_map(freeze).collect())
     }
 
     async fn snapshot(&self, stored: &[&Stored]) -> Result<Vec<bool>, Error> {
@@ -105,12 +103,26 @@ impl Books for AppBooks {
         Ok(written)
     }
 
+    async fn report(&self, carried: &Carried) -> Result<Option<Value>, Error> {
+        match self.app.report_for_notice(self.place.id, &carried.key).await {
+            Ok(report) => Ok(Some(report)),
+            Err(error @ Error::Unavailable { .. }) => Err(error),
+            Err(error) => {
+                tracing::error!(%error, release = carried.key, "a report cannot be written");
+                Ok(None)
+            }
+        }
+    }
+
     async fn unwatch(&self, stored: &Stored) -> Result<(), Error> {
         let flag = &stored.carried.flag;
         let mut entry = self.begin(&stored.carried).await?;
         entry.lock().await?;
         let write = &mut entry.write;
-        write.tx.unwatch_release(stored.head.id).await?;
+        // Every node comes here in the same second; the first does it.
+        if !write.tx.unwatch_release(stored.head.id).await? {
+            return Ok(());
+        }
         let targeting = write.tx.find_targeting(self.place.id, flag).await?;
         let is_watched = write.tx.is_watched_for_another(self.place.id, flag, stored.head.id).await?;
         if let Some(targeting) = targeting.filter(|_| !is_watched) {
@@ -135,6 +147,10 @@ impl Entry for AppEntry<'_> {
         row.as_ref().map(seen).transpose()
     }
 
+    async fn freezes(&mut self, now: i64) -> Result<Vec<Freeze>, Error> {
+        Ok(self.write.tx.list_freezes(self.books.place.id, now).await?.iter().filter_map(freeze).collect())
+    }
+
     async fn write_rollout(&mut self, carried: &Carried, owned: &Owned, why: &str) -> Result<Identity, Error> {
         self.write.because(why.to_owned());
         let targeting = self.write.tx.find_targeting(self.books.place.id, &carried.flag).await?;
@@ -152,11 +168,8 @@ impl Entry for AppEntry<'_> {
         insert_record(&mut self.write, id, record, revision).await
     }
 
-    async fn tell(&mut self, carried: &Carried, notice: &Notice, state: &State) -> Result<(), Error> {
-        let report = match notice.kind {
-            NoticeKind::Report => Some(self.books.app.report_for_notice(self.books.place.id, &carried.key).await?),
-            _ => None,
-        };
+    async fn tell(&mut self, carried: &Carried, notice: &Notice, state: &State, report: Option<&Value>) -> Result<(), Error> {
+        let report = report.filter(|_| notice.kind == NoticeKind::Report);
         tell(&mut self.write, &self.books.place, carried, notice, state, report).await
     }
 
@@ -187,6 +200,11 @@ impl AppEntry<'_> {
         self.write.tx.update_targeting(environment.id, &targeting.key, &text, now, &by).await?;
         Ok(environment.identity())
     }
+}
+
+fn freeze(row: &FreezeRow) -> Option<Freeze> {
+    let moment = |at| jiff::Timestamp::from_millisecond(at).ok();
+    Some(Freeze { from: moment(row.from_at)?, to: moment(row.to_at)? })
 }
 
 /// In whose name a release writes.
@@ -233,7 +251,7 @@ pub(super) async fn tell(
     carried: &Carried,
     notice: &Notice,
     state: &State,
-    report: Option<Value>,
+    report: Option<&Value>,
 ) -> Result<(), Error> {
     let step = carried.course.steps.get(state.step).filter(|_| state.started_ms.is_some());
     let mut data = json!({
@@ -241,10 +259,11 @@ pub(super) async fn tell(
         "phase": phase_name(&state.phase), "state": state.phase.name(), "number": state.number,
         "step": step.map(|_| state.step.saturating_add(1)), "percentage": step.map(|step| step.percentage.percent()),
     });
-    if let Some(report) = report {
-        data["report"] = report;
+    if let (Some(report), Some(fields)) = (report, data.as_object_mut()) {
+        fields.insert("report".to_owned(), report.clone());
     }
-    let event = format!("{}/{}/{}", carried.key, notice.slot, notice.to);
+    // Without the audience: a channel that is several of them hears it once.
+    let event = format!("{}/{}", carried.key, notice.slot);
     let kind = match notice.kind {
         NoticeKind::Transition => "release.transition",
         NoticeKind::Alert => "release.alert",

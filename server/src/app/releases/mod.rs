@@ -21,7 +21,7 @@ pub use self::{
     create::NewRelease,
     timeline::{Entry, EntryKind},
 };
-use super::{App, Ask, Place, environments::Settings, targetings::reason_given};
+use super::{App, Ask, Place, environments::Settings, now_ms, targetings::reason_given};
 use crate::{
     auth::Right,
     error::Error,
@@ -123,6 +123,8 @@ impl App {
         let right = match command {
             CommandKind::Pause | CommandKind::Rollback | CommandKind::Cancel => Right::Lower,
             CommandKind::Approve | CommandKind::Advance => Right::Advance,
+            // Past the calendar, a freeze or an open box.
+            CommandKind::Start { .. } if ask.force => Right::Advance,
             CommandKind::Start { .. } | CommandKind::Schedule { .. } | CommandKind::Resume | CommandKind::Tick { .. } => Right::Change,
         };
         ask.caller.may(right, &place.project.key, &place.environment)?;
@@ -131,13 +133,29 @@ impl App {
         }
         reason_given(ask, &place.environment)?;
         let settings = Settings::of(&place.environment);
-        if matches!(command, CommandKind::Approve) && settings.approver_is_not_author && row.created_by == ask.caller.subject {
+        if right == Right::Advance && settings.approver_is_not_author && row.created_by == ask.caller.subject {
             return Err(Error::Forbidden(format!(
                 "in environment {:?} somebody else approves than who created the release",
                 place.environment.key
             )));
         }
         Ok(())
+    }
+
+    /// Refuses what raises while the environment is frozen.
+    ///
+    /// # Errors
+    /// 409, naming the freeze; the database away.
+    pub async fn refuse_frozen(&self, place: &Place) -> Result<(), Error> {
+        let now = now_ms();
+        let rows = self.store.list_freezes(place.environment.id, now).await?;
+        match rows.iter().find(|row| row.from_at <= now) {
+            None => Ok(()),
+            Some(freeze) => {
+                let detail = format!("environment {:?} is frozen ({}): \"force\": true passes", place.environment.key, freeze.reason);
+                Err(Error::Conflict(detail, None))
+            }
+        }
     }
 
     /// A command as the machine takes it.

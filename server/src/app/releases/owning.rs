@@ -1,7 +1,7 @@
 //! What a release owns while it drives a flag: `enabled` and `rollout`. Whoever changes them takes over.
 
 use storyflag_evaluation::FlagItem;
-use storyflag_release::machine::{Effect, step};
+use storyflag_release::machine::{Effect, Phase, step};
 
 use super::{books, copy, drives};
 use crate::{
@@ -58,6 +58,12 @@ impl Owning {
         if before.unit != after.unit {
             let detail = format!("is what {key} counts by: roll it back or cancel it first");
             return Err(Error::conflict("/unit", detail));
+        }
+        let state = &self.stored.run.state;
+        let heeds_kill = matches!(state.phase, Phase::Running(_) | Phase::Paused { .. }) || state.was_killed == Some(false);
+        if before.killed && !after.killed && heeds_kill {
+            let detail = format!("{key} has not turned back from the kill yet: revive the flag once it has");
+            return Err(Error::Conflict(detail, None));
         }
         if !drives(&self.stored.run) {
             return Ok(());

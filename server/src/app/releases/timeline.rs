@@ -96,10 +96,10 @@ impl App {
         let mut entries: Vec<Entry> = state.transitions.iter().map(Entry::transition).collect();
         let row = &state.row;
         let own = format!("release:{}", row.key);
-        let changes = self.store.history(row.environment, "flag", &row.flag, i64::MAX, MOST_CHANGES).await?;
         let until = row.ended_at.unwrap_or(i64::MAX);
+        let changes = self.store.changes_between(row.environment, "flag", &row.flag, (row.created_at, until), MOST_CHANGES).await?;
         // Its own writes stand in its transitions.
-        for change in changes.into_iter().filter(|change| change.at > row.created_at && change.at <= until && change.actor != own) {
+        for change in changes.into_iter().filter(|change| change.actor != own) {
             let reason = change.reason.unwrap_or_else(|| "no reason given".to_owned());
             entries.push(Entry {
                 kind: EntryKind::Change,

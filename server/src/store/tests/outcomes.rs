@@ -138,13 +138,13 @@ async fn exposed_units_only_grow(database: Database) {
     // The node was told again, by another process.
     store.put_exposed("n1", &[row(&[(9, 'B')])], NOW + 5).await.unwrap();
     store.put_exposed("n1", &[row(&[(9, 'B')])], NOW + 50).await.unwrap();
-    assert_eq!(estimates(&store, environment, "a").await, [(7, Arm::Treatment, 3)]);
+    assert_eq!(estimates(store, environment, "a").await, [(7, Arm::Treatment, 3)]);
     store.put_exposed("n2", &[row(&[(1, 'B'), (77, 'C')])], NOW).await.unwrap();
-    assert_eq!(estimates(&store, environment, "a").await, [(7, Arm::Treatment, 4)]);
-    assert_eq!(estimates(&store, environment, "b").await, []);
+    assert_eq!(estimates(store, environment, "a").await, [(7, Arm::Treatment, 4)]);
+    assert_eq!(estimates(store, environment, "b").await, []);
     // Nothing new was no reason to write.
     store.prune_exposed(NOW + 6).await.unwrap();
-    assert_eq!(estimates(&store, environment, "a").await, []);
+    assert_eq!(estimates(store, environment, "a").await, []);
 }
 
 async fn estimates(store: &Store, environment: i64, flag: &str) -> Vec<(u64, Arm, u64)> {
