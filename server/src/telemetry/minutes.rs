@@ -19,11 +19,14 @@ const ARMS: usize = 64;
 pub(super) struct Minutes {
     /// Ascending; all but the last are over.
     minutes: BTreeMap<i64, HashMap<(i64, String), Vec<Sum>>>,
-    exposed: HashMap<(i64, String), Vec<(u64, Arm, Registers)>>,
+    exposed: Exposed,
     written_at: i64,
     /// Rows that were given up.
     dropped: u64,
 }
+
+/// By environment and flag: (rollout revision, arm, units).
+type Exposed = HashMap<(i64, String), Vec<(u64, Arm, Registers)>>;
 
 #[derive(Debug)]
 struct Sum {
@@ -138,12 +141,7 @@ fn entry<'a, T>(map: &'a mut HashMap<(i64, String), Vec<T>>, key: &(i64, String)
     map.entry(key.clone()).or_default()
 }
 
-fn add_exposed(
-    exposed: &mut HashMap<(i64, String), Vec<(u64, Arm, Registers)>>,
-    key: &(i64, String),
-    place: (u64, Arm),
-    registers: Registers,
-) {
+fn add_exposed(exposed: &mut Exposed, key: &(i64, String), place: (u64, Arm), registers: Registers) {
     let of_flag = entry(exposed, key);
     let has_room = of_flag.len() < ARMS;
     match of_flag.iter_mut().find(|(revision, arm, _)| (*revision, *arm) == place) {
