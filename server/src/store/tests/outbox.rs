@@ -204,7 +204,7 @@ async fn an_environment_knows_whether_it_has_channels(database: Database) {
     let mut tx = store.begin().await.unwrap();
     tx.update_channel(&ChannelRow { url: "http://new".to_owned(), updated_at: NOW + 1, ..row.clone() }).await.unwrap();
     let changed = ChannelRow { url: "http://new".to_owned(), updated_at: NOW + 1, version: 2, ..row };
-    assert_eq!(tx.list_channels(environment).await.unwrap(), [changed.clone()]);
+    assert_eq!(tx.list_channels(environment).await.unwrap(), std::slice::from_ref(&changed));
     tx.commit().await.unwrap();
     assert_eq!(store.find_channel(environment, "team").await.unwrap(), Some(changed.clone()));
     assert_eq!(changed.audiences(), ["team"]);
