@@ -28,9 +28,6 @@ pub(super) struct Minutes {
     dropped: u64,
 }
 
-/// By environment and flag: (rollout revision, arm, units).
-type Exposed = HashMap<(i64, String), Vec<(u64, Arm, Registers)>>;
-
 #[derive(Debug)]
 struct Sum {
     rollout_revision: u64,
