@@ -15,6 +15,7 @@ use storyflag_tests::{Backend, House, eventually, on_both_databases};
 const FLAG: &str = "US-123-checkout";
 
 on_both_databases!(
+    the_command_makes_a_channel,
     a_bump_and_a_kill_arrive_signed,
     what_fails_comes_again_under_the_same_id,
     one_that_hangs_holds_up_nobody,
@@ -39,6 +40,20 @@ async fn nothing_waits(actor: &Actor, channel: &str) {
         when(told.number("waiting") == 0, told.text)
     })
     .await;
+}
+
+/// What the command says of a channel goes to the service, and never to where messages are sent.
+async fn the_command_makes_a_channel(backend: Backend) {
+    let house = House::new(backend).await;
+    let (editor, receiver) = (house.editor(), Receiver::start(Answers::With(200)).await);
+    let mut command = tokio::process::Command::new(storyflag_tests::process::program());
+    command.args(["channels", "put", "team", &receiver.url, "--receives", "team,changes"]);
+    command.env("STORYFLAG_URL", house.url()).env("STORYFLAG_TOKEN", editor.token()).env("STORYFLAG_ENVIRONMENT", "staging");
+    let told = command.output().await.unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert!(String::from_utf8_lossy(&told.stdout).contains("whsec_"), "its secret, once");
+    assert_eq!(editor.get("channels/team").await.expect(200).json["url"], json!(receiver.url));
+    assert_eq!(receiver.ids(), [] as [String; 0], "nothing was sent there");
 }
 
 async fn a_bump_and_a_kill_arrive_signed(backend: Backend) {

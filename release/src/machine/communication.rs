@@ -34,7 +34,8 @@ impl Turn<'_> {
             self.effects.iter().rev().find_map(|effect| if let Effect::Record(record) = effect { Some(record.clone()) } else { None });
         let Some(record) = last else { return };
         let by = record.actor.map(|actor| format!(", by {actor}")).unwrap_or_default();
-        let text = format!("{}: {} at {}{by}", record.evidence, record.to, self.course.name_step(self.state.step));
+        let evidence = if record.evidence.is_empty() { String::new() } else { format!("{}: ", record.evidence) };
+        let text = format!("{evidence}{} at {}{by}", record.to, self.course.name_step(self.state.step));
         self.tell(kind, &format!("transition-{}", record.number), &text);
     }
 

@@ -35,6 +35,11 @@ impl Turn<'_> {
                 let from = from.or(self.state.from);
                 let against = self.against_start(from, command.force);
                 if against.is_empty() {
+                    // What was passed stands in the timeline.
+                    let passed = if command.force { self.against_start(from, false) } else { Vec::new() };
+                    let by_force = if passed.is_empty() { String::new() } else { format!("by force, past: {}", passed.join(", ")) };
+                    let reason =
+                        [by_force.as_str(), reason.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
                     self.start(from.unwrap_or(0), Some(command.actor.clone()), &reason);
                 } else {
                     self.effects.push(super::Effect::Refuse { why: against });

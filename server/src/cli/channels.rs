@@ -48,7 +48,9 @@ struct PutArgs {
     /// The channel's key, such as team-shop
     key: String,
     /// Where messages are sent, such as https://hooks.example.com/storyflag
-    url: String,
+    // Under another name than the option that says where the service is.
+    #[arg(id = "webhook", value_name = "WEBHOOK_URL")]
+    webhook: String,
     /// What it receives, separated by commas: team, on_call, stakeholders, changes
     #[arg(long, value_delimiter = ',', required = true, value_name = "AUDIENCES")]
     receives: Vec<String>,
@@ -103,11 +105,11 @@ pub(super) fn channels(args: &ChannelsArgs) -> Result<Said, Failure> {
 }
 
 fn put(target: &Target, args: &PutArgs) -> Result<Said, Failure> {
-    let PutArgs { key, url, receives, rotate, write } = args;
+    let PutArgs { key, webhook, receives, rotate, write } = args;
     let receives: Vec<&str> = receives.iter().map(|one| one.trim()).filter(|one| !one.is_empty()).collect();
     let path = target.in_environment(&["channels", key])?;
     let query = write.query().with_flag("rotate", *rotate);
-    let answer = target.client()?.send("PUT", &path, &query, &json!({"url": url, "receives": receives}))?;
+    let answer = target.client()?.send("PUT", &path, &query, &json!({"url": webhook, "receives": receives}))?;
     if target.json || write.dry_run {
         return told(target, &answer, key, write.dry_run, || Ok(String::new()));
     }

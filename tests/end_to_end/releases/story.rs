@@ -147,7 +147,7 @@ async fn a_spike_at_ten_percent_is_turned_back(backend: Backend) {
     })
     .await;
     let first = page.text().lines().next().unwrap().to_owned();
-    assert!(first.starts_with(&format!("{id}: {}", turned["text"].as_str().unwrap())), "{first}");
+    assert!(first.starts_with(&format!("{id} in staging: {}", turned["text"].as_str().unwrap())), "{first}");
     assert_eq!(page.json()["data"]["percentage"], json!(10.0));
     eventually("the team is told of the end", || async {
         let told: Vec<String> = team.received().iter().map(Received::text).collect();

@@ -253,9 +253,14 @@ pub(super) async fn tell(
     state: &State,
     report: Option<&Value>,
 ) -> Result<(), Error> {
+    // Ids are counted per environment: whoever is paged reads which one it is.
+    let text = match notice.text.strip_prefix(&carried.key) {
+        Some(rest) => format!("{} in {}{rest}", carried.key, place.environment),
+        None => notice.text.clone(),
+    };
     let step = carried.course.steps.get(state.step).filter(|_| state.started_ms.is_some());
     let mut data = json!({
-        "text": notice.text, "project": place.project, "environment": place.environment, "release": carried.key, "flag": carried.flag,
+        "text": text, "project": place.project, "environment": place.environment, "release": carried.key, "flag": carried.flag,
         "phase": phase_name(&state.phase), "state": state.phase.name(), "number": state.number,
         "step": step.map(|_| state.step.saturating_add(1)), "percentage": step.map(|step| step.percentage.percent()),
     });

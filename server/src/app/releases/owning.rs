@@ -75,8 +75,9 @@ impl Owning {
             return Ok(());
         }
         if !ask.take_over {
-            let detail =
-                format!("{key} drives this flag: pause it, roll it back, or say \"take_over\": true, and nothing watches the flag then");
+            let detail = format!(
+                "{key} drives this flag: roll it back, or take over with \"take_over\": true (--take-over), and nothing watches the flag then"
+            );
             return Err(Error::Conflict(detail, None));
         }
         ask.caller.may(Right::Advance, project, environment)
