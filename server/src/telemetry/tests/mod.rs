@@ -164,12 +164,12 @@ async fn outcomes_become_rows(database: Database) {
     let minutes = store.minute_sums(environment, "a").await.unwrap();
     let of = |arm: Arm| minutes.iter().filter(|row| row.arm == arm).map(|row| row.counts.requests).sum::<u64>();
     assert_eq!((of(Arm::Treatment), of(Arm::Control)), (12, 9));
-    let exposed = store.exposed(environment, "a").await.unwrap();
+    let exposed = store.exposed_registers(environment, "a").await.unwrap();
     assert_eq!(exposed.iter().map(|(revision, arm, _)| (*revision, *arm)).collect::<Vec<_>>(), [(1, Arm::Control), (1, Arm::Treatment)]);
     nodes[0].telemetry.prune(now_ms()).await.unwrap();
     assert_eq!(requests(Arm::Treatment).await, 12, "what is young stays");
     nodes[0].telemetry.prune(now_ms() + 36 * 24 * 3_600_000).await.unwrap();
-    assert!(store.telemetry_heads().await.unwrap().is_empty() && store.exposed(environment, "a").await.unwrap().is_empty());
+    assert!(store.telemetry_heads().await.unwrap().is_empty() && store.exposed_registers(environment, "a").await.unwrap().is_empty());
     assert_eq!(store.minute_sums(environment, "a").await.unwrap(), []);
 }
 
