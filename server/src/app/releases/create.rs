@@ -68,8 +68,10 @@ impl App {
         let key = format!("{}-{number}", row.entry.key);
         let copy = Copy::of(&executable, &key, new.time_scale.filter(|time_scale| *time_scale != 1))?;
         refuse(self.faults(&mut write, &environment, &executable, &new).await?)?;
-        let written = watch(&mut write, ask, &environment, &executable.flag, &copy).await?;
-        let state = first_state(&executable, &new, &row.entry.updated_by, write.now);
+        let (written, killed) = watch(&mut write, ask, &environment, &executable.flag, &copy).await?;
+        let mut state = first_state(&executable, &new, &row.entry.updated_by, write.now);
+        // A kill after this cancels, whichever node sees it, and whether or not one looked before it.
+        state.was_killed = Some(killed);
         let mut run = Run::scheduled(state, written, write.now);
         run.cursors = write.tx.node_seconds(environment.id).await?.into_iter().collect::<BTreeMap<_, _>>();
         let mut release = ReleaseRow {
@@ -153,8 +155,8 @@ fn first_state(plan: &Plan, new: &NewRelease, by: &str, now: i64) -> State {
     state
 }
 
-/// Marks the flag as watched: from now on SDKs report how its requests went.
-async fn watch(write: &mut Write<'_>, ask: &Ask, environment: &EnvironmentRow, flag: &str, copy: &Copy) -> Result<Identity, Error> {
+/// Marks the flag as watched: from now on SDKs report how its requests went. Whether it is killed.
+async fn watch(write: &mut Write<'_>, ask: &Ask, environment: &EnvironmentRow, flag: &str, copy: &Copy) -> Result<(Identity, bool), Error> {
     let Some(targeting) = write.tx.find_targeting(environment.id, flag).await? else {
         return Err(Error::invalid("/plan", format!("drives flag {flag:?}, which is not there: `storyflag flags create {flag}` makes it")));
     };
@@ -164,5 +166,5 @@ async fn watch(write: &mut Write<'_>, ask: &Ask, environment: &EnvironmentRow, f
     let text = encode(&item)?;
     write.put(environment.id, ItemKind::Flag, flag, Some(&targeting.item), Some(text.clone()))?;
     write.tx.update_targeting(environment.id, flag, &text, write.now, &ask.caller.subject).await?;
-    Ok(environment.identity())
+    Ok((environment.identity(), item.killed))
 }
