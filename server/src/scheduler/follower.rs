@@ -123,7 +123,7 @@ impl<B: Books> Follower<B> {
             self.look(head, readings, now).await?;
             let Some(held) = self.held.get_mut(&head.id) else { return Err(Error::NotFound("the release is gone".to_owned())) };
             matches(held.stored.run.state.number)?;
-            let transacted = transact(&self.books, &held.stored, &held.news, Some(command.clone()), &self.freezes, now).await?;
+            let transacted = transact(&self.books, &held.stored, &held.news, Some(command.clone()), now).await?;
             match transacted {
                 Transacted::Done(stored) => {
                     held.take(*stored.clone(), now);
@@ -261,7 +261,7 @@ impl<B: Books> Follower<B> {
             return Ok(());
         }
         // Where it fails, or somebody was faster, all of this is found again by the next evaluation.
-        if let Transacted::Done(stored) = transact(&self.books, &held.stored, &held.news, None, &self.freezes, now).await? {
+        if let Transacted::Done(stored) = transact(&self.books, &held.stored, &held.news, None, now).await? {
             held.take(*stored, now);
             self.unsure = true;
         }

@@ -3,7 +3,6 @@
 use storyflag_release::{
     evidence::{Health, Second},
     machine::{Command, Effect, Input, Targeting},
-    plan::Freeze,
     run::Run,
 };
 
@@ -41,14 +40,13 @@ pub(super) fn input(run: &Run, seen: &Seen, news: &News, command: Option<Command
 
 /// Evaluates `stored` in a transaction of its own, and commits what comes out of it: all of it, or nothing.
 ///
-/// The lock comes first; the release and its targeting are read after it. So a release is never a step further than a
+/// The lock comes first; the release, its targeting and the freezes are read after it. So a release is never a step further than a
 /// kill that was answered before, whichever node wrote either.
 pub(super) async fn transact<B: Books>(
     books: &B,
     stored: &Stored,
     news: &News,
     command: Option<Command>,
-    freezes: &[Freeze],
     now: i64,
 ) -> Result<Transacted, Error> {
     let carried = &stored.carried;
@@ -60,10 +58,12 @@ pub(super) async fn transact<B: Books>(
     let Some(seen) = entry.targeting(&carried.flag).await? else {
         return Err(Error::NotFound(format!("flag {:?} has no targeting here", carried.flag)));
     };
+    // Whoever freezes the environment takes the same lock.
+    let freezes = books.freezes(now).await?;
     let mut run = stored.run.clone();
     follow_before_start(&mut run, &seen);
     let input = input(&run, &seen, news, command.clone());
-    let (state, effects) = books.step(&carried.course, run.state, &input, &carried.calendar(freezes), now);
+    let (state, effects) = books.step(&carried.course, run.state, &input, &carried.calendar(&freezes), now);
     let refused = refused(&effects);
     // A command that is refused beside something that happens by itself, such as a rollback, does not hold that back.
     if !refused.is_empty() && effects.len() == 1 {
