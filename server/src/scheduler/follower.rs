@@ -19,6 +19,8 @@ use crate::{error::Error, store::ReleaseHead};
 const SNAPSHOT_EVERY_MS: i64 = 60_000;
 /// A flag is watched for so long after a release's end, in milliseconds: an hour longer than the report waits.
 const WATCHED_AFTER_MS: i64 = 25 * 3_600_000;
+/// Who reported so long ago runs, but does not report now.
+const NOT_NOW_MS: i64 = 4_000;
 /// How often a command that meets another node's transition is tried again.
 const TRIES: usize = 5;
 
@@ -29,6 +31,8 @@ pub struct Follower<B> {
     instances: Instances,
     /// Per node, the last second whose instances were heard.
     heard: BTreeMap<String, i64>,
+    /// When it listened last, by its clock.
+    listened_ms: Option<i64>,
     targetings: HashMap<String, Seen>,
     freezes: Vec<Freeze>,
     /// Whether targetings and freezes are to be read again.
@@ -61,6 +65,7 @@ impl<B: Books> Follower<B> {
             held: BTreeMap::new(),
             instances: Instances::default(),
             heard: BTreeMap::new(),
+            listened_ms: None,
             targetings: HashMap::new(),
             freezes: Vec::new(),
             unsure: true,
@@ -208,16 +213,12 @@ impl<B: Books> Follower<B> {
             self.freezes = self.books.freezes(now).await?;
             self.unsure = false;
         }
-        let rows = self.rows().await?;
-        for row in &rows {
-            if self.heard.get(&row.node).is_some_and(|heard| row.second <= *heard) {
-                continue;
-            }
-            self.heard.insert(row.node.clone(), row.second);
-            for heard in &row.heard.instances {
-                self.instances.hear(&heard.instance, heard.applied, heard.goodbye, now);
-            }
+        let back_ms = self.listened_ms.replace(now).map_or(0, |listened_ms| listened_ms.saturating_sub(now));
+        if back_ms > 0 {
+            self.instances.clock_went_back(back_ms);
         }
+        let rows = self.rows().await?;
+        self.hear_instances(&rows, now);
         for held in self.held.values_mut().filter(|held| !held.stored.run.state.has_ended()) {
             let (run, carried) = (&mut held.stored.run, &held.stored.carried);
             if let Some(seen) = self.targetings.get(&carried.flag) {
@@ -228,6 +229,29 @@ impl<B: Books> Follower<B> {
             held.news.health = self.instances.health(run.written, run.written_ms, now);
         }
         Ok(())
+    }
+
+    /// Who reported, and how long ago: as many seconds as their node has written since, by its own clock. When the rows of a
+    /// node that is met for the first time were written nobody knows: they tell of nobody who reports now.
+    fn hear_instances(&mut self, rows: &[Row], now: i64) {
+        let mut last: HashMap<&str, i64> = HashMap::new();
+        for row in rows {
+            let second = last.entry(&row.node).or_insert(row.second);
+            *second = row.second.max(*second);
+        }
+        let met: Vec<&str> = last.keys().copied().filter(|node| !self.heard.contains_key(*node)).collect();
+        for row in rows {
+            if self.heard.get(&row.node).is_some_and(|heard| row.second <= *heard) {
+                continue;
+            }
+            self.heard.insert(row.node.clone(), row.second);
+            let since_s = last.get(row.node.as_str()).map_or(0, |last| last.saturating_sub(row.second));
+            let met_ms = if met.contains(&row.node.as_str()) { NOT_NOW_MS } else { 0 };
+            let at_ms = now.saturating_sub(since_s.saturating_mul(1_000)).saturating_sub(met_ms);
+            for heard in &row.heard.instances {
+                self.instances.hear(&heard.instance, heard.applied, heard.goodbye, at_ms);
+            }
+        }
     }
 
     /// The rows that some release has not folded yet.
