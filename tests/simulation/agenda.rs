@@ -33,23 +33,58 @@ pub(crate) struct Ask {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Fault {
     /// A node ends before the next such operation, and comes back empty.
-    Crash { op: Op, skip: usize, down_s: i64 },
+    Crash {
+        op: Op,
+        skip: usize,
+        down_s: i64,
+    },
     /// Every node ends.
-    AllDown { down_s: i64 },
+    AllDown {
+        down_s: i64,
+    },
     /// A node does nothing for a while, before such an operation.
-    Stall { op: Op, skip: usize, for_s: i64 },
+    Stall {
+        op: Op,
+        skip: usize,
+        for_s: i64,
+    },
     LostAnswers(usize),
     FailedOperations(usize),
-    Away { for_s: i64 },
-    ClockJumps { node: usize, by_ms: i64 },
-    Silent { share: usize, for_s: i64 },
-    LateRows { node: usize, for_s: i64 },
-    LostRows { node: usize, for_s: i64 },
-    DoubledRows { for_s: i64 },
-    Goodbye { instance: usize },
-    NoReadings { for_s: i64, is_error: bool },
-    Skewed { for_s: i64 },
-    ControlFails { for_s: i64 },
+    Away {
+        for_s: i64,
+    },
+    ClockJumps {
+        node: usize,
+        by_ms: i64,
+    },
+    Silent {
+        share: usize,
+        for_s: i64,
+    },
+    LateRows {
+        node: usize,
+        for_s: i64,
+    },
+    LostRows {
+        node: usize,
+        for_s: i64,
+    },
+    DoubledRows {
+        for_s: i64,
+    },
+    Goodbye {
+        instance: usize,
+    },
+    NoReadings {
+        for_s: i64,
+        is_error: bool,
+    },
+    Skewed {
+        for_s: i64,
+    },
+    ControlFails {
+        for_s: i64,
+    },
 }
 
 const PEOPLE: [&str; 3] = ["mia", "noor", "otto"];
@@ -138,7 +173,7 @@ impl Traffic {
         let per_s = if dice.chance(10) { dice.between(0, 3) as f64 } else { dice.between(40, 150) as f64 };
         let (errors, control_errors) = if dice.chance(20) { (0.003, 0.003) } else { (0.0, 0.0) };
         let from = percent(PERCENTAGES[dice.below(5)]);
-        let broken_from = dice.chance(18).then(|| (from, if dice.chance(50) { 1.0 } else { 0.6 }));
+        let broken_from = dice.chance(25).then(|| (from, if dice.chance(50) { 1.0 } else { 0.6 }));
         Self { per_s, errors, control_errors, broken_from, skewed: false }
     }
 }

@@ -57,6 +57,7 @@ impl Checked<'_> {
         self.people();
         self.rollbacks();
         self.bakes();
+        self.evidence();
         self.approvals();
         self.notices();
     }
@@ -95,7 +96,8 @@ impl Checked<'_> {
         let mut written = Vec::new();
         for change in &self.dump.changes {
             // The end of the watch changes nothing of what it owns.
-            let is_watch = self.dump.run.state.has_ended() && before.is_some_and(|before| before.owned == change.owned) && !self.is_told(change);
+            let is_watch =
+                self.dump.run.state.has_ended() && before.is_some_and(|before| before.owned == change.owned) && !self.is_told(change);
             if change.by == self.by && !is_watch {
                 written.push(change);
             }
@@ -146,7 +148,8 @@ impl Checked<'_> {
             }
             next = Some(row.step + 1);
             let planned = PERCENTAGES.get(row.step).map(|percentage| Percentage::from_percent(*percentage).unwrap());
-            let cohorts = baseline.as_ref().map(|baseline| baseline.cohorts.len()).unwrap_or_default() + usize::from(self.created.spec.kind.cohort);
+            let cohorts =
+                baseline.as_ref().map(|baseline| baseline.cohorts.len()).unwrap_or_default() + usize::from(self.created.spec.kind.cohort);
             if Some(change.owned.percentage) != planned || !change.owned.enabled || change.owned.cohorts.len() != cohorts {
                 self.fail(format!("step {} wrote {:?}", row.step + 1, change.owned));
             }
@@ -176,7 +179,11 @@ impl Checked<'_> {
             let ended_before = self.ended_before(change.revision);
             if change.by != self.by && owned_changed && change.revision > driven_from {
                 if !ended_before && self.dump.run.state.phase.name() != "superseded" {
-                    self.fail(format!("a human wrote revision {}, and the release is {}", change.revision, self.dump.run.state.phase.name()));
+                    self.fail(format!(
+                        "a human wrote revision {}, and the release is {}",
+                        change.revision,
+                        self.dump.run.state.phase.name()
+                    ));
                 }
                 taken_over = true;
             }
@@ -190,7 +197,13 @@ impl Checked<'_> {
         let made = self.answers.iter().find(|answer| answer.said == Said::Done(Some(revision))).map(|answer| answer.commits);
         let all = self.history.desk.state().commits.len();
         end.is_some_and(|end| {
-            let place = self.history.desk.state().commits.iter().position(|commit| commit.release == end.release && commit.time == end.time && commit.records == end.records);
+            let place = self
+                .history
+                .desk
+                .state()
+                .commits
+                .iter()
+                .position(|commit| commit.release == end.release && commit.time == end.time && commit.records == end.records);
             place.is_some_and(|place| place < made.unwrap_or(all))
         })
     }
@@ -201,6 +214,7 @@ impl Checked<'_> {
         for change in self.dump.changes.clone() {
             if let Some(at) = &killed_at
                 && change.by == self.by
+                && self.is_told(&change)
             {
                 if !change.killed {
                     self.fail(format!("revision {} revives a killed flag", change.revision));
@@ -285,7 +299,8 @@ impl Checked<'_> {
                 if record.to == "rolled back" {
                     let back = self.dump.transitions.iter().rev().find(|row| row.to == "rolling back").and_then(|row| row.revision);
                     let reached = |(_, applied): &(usize, u64)| Some(*applied) >= back;
-                    let seen = self.history.arrived.iter().filter(|arrived| arrived.time <= commit.time && arrived.time > commit.time - 60_000);
+                    let seen =
+                        self.history.arrived.iter().filter(|arrived| arrived.time <= commit.time && arrived.time > commit.time - 60_000);
                     if !seen.flat_map(|arrived| &arrived.heard).any(reached) {
                         broken.push("verified, and nobody was seen to run the baseline".to_owned());
                     }
@@ -301,8 +316,8 @@ impl Checked<'_> {
     /// (requests, errors) of a revision of the rollout that had arrived by then.
     fn counted(&self, revision: u64, until: i64) -> (u64, u64) {
         let arrived = self.history.arrived.iter().filter(|arrived| arrived.time <= until).flat_map(|arrived| &arrived.counted);
-        let credited = arrived.filter(|(flag, of, ..)| *flag == self.created.carried.flag && *of == revision);
-        credited.fold((0, 0), |(requests, errors), (_, _, more, failed)| (requests + more, errors + failed))
+        let credited = arrived.filter(|counted| counted.flag == self.created.carried.flag && counted.rollout_revision == revision);
+        credited.fold((0, 0), |(requests, errors), counted| (requests + counted.requests, errors + counted.errors))
     }
 
     /// A step that nobody forced has been watched for its bake of healthy time, counted here from what arrived.
@@ -332,8 +347,8 @@ impl Checked<'_> {
                         broken.push(format!("step {} went on after {healthy} ms of healthy time of {bake} ms", step + 1));
                     }
                     let is_fresh = self.history.arrived.iter().any(|arrived| {
-                        arrived.time <= commit.time
-                            && arrived.time > commit.time - FRESH_MS
+                        arrived.time <= commit.began
+                            && arrived.time > commit.began - FRESH_MS
                             && arrived.heard.iter().any(|(_, applied)| *applied >= step_revision)
                     });
                     if !is_fresh && !self.created.spec.kind.plain {
@@ -367,6 +382,17 @@ impl Checked<'_> {
         healthy
     }
 
+    /// No second counts twice, and none counts for another step than its own.
+    fn evidence(&mut self) {
+        let Some(revision) = self.step_rows().last().and_then(|row| row.revision) else { return };
+        let evidence = &self.dump.run.state.evidence;
+        let (taken, failed) = (evidence.treatment.requests + evidence.cohort.requests, evidence.treatment.error + evidence.cohort.error);
+        let (arrived, errors) = self.counted(revision, i64::MAX);
+        if taken > arrived || failed > errors {
+            self.fail(format!("its last step rests on {failed} errors of {taken} requests, but {errors} of {arrived} arrived"));
+        }
+    }
+
     /// A step that wants approval has it.
     fn approvals(&mut self) {
         let (mut approved, mut broken) = (false, Vec::new());
@@ -392,11 +418,8 @@ impl Checked<'_> {
 
     /// Once per event and audience; and the team hears of every step and every end.
     fn notices(&mut self) {
-        let committed: Vec<(String, String)> = self
-            .commits
-            .iter()
-            .flat_map(|commit| commit.notices.iter().map(|notice| (notice.to.clone(), notice.slot.clone())))
-            .collect();
+        let committed: Vec<(String, String)> =
+            self.commits.iter().flat_map(|commit| commit.notices.iter().map(|notice| (notice.to.clone(), notice.slot.clone()))).collect();
         let mut told = self.dump.notices.clone().unwrap_or(committed);
         told.sort();
         let all = told.len();

@@ -52,6 +52,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Commit {
     pub(crate) time: i64,
+    /// When it began.
+    pub(crate) began: i64,
     /// The process.
     pub(crate) process: u64,
     pub(crate) release: String,
@@ -59,8 +61,6 @@ pub(crate) struct Commit {
     pub(crate) records: Vec<(Record, Option<u64>)>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) command: Option<Command>,
-    /// Of the step that it left: its bake as the machine had it.
-    pub(crate) baked: i64,
     /// Whether the answer arrived.
     pub(crate) told: bool,
 }

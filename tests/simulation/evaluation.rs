@@ -2,15 +2,13 @@
 
 use storyflag_release::{
     evidence::Health,
-    machine::{Calendar, Cause, Command, CommandKind, Course, Doing, Effect, Hold, Input, Outcome, Owned, Phase, Record, State, step as machine},
+    machine::{
+        Calendar, Cause, Command, CommandKind, Course, Doing, Effect, Hold, Input, Outcome, Owned, Phase, Record, State, step as machine,
+    },
 };
 use storyflag_server::scheduler::Books;
 
-use super::{
-    bugs::Bug,
-    desk::Desk,
-    watched::Watched,
-};
+use super::{bugs::Bug, desk::Desk, watched::Watched};
 
 /// The most that an evaluation may add to a bake.
 const TICK_MS: i64 = 2_000;

@@ -4,16 +4,24 @@ use std::{
     collections::BTreeMap,
     future::Future,
     pin::pin,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    rc::Rc,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
+use storyflag_server::app::now_ms;
+
 use super::{
     bugs::Bug,
     checks::check,
+    coverage,
     desk::Met,
     model::Model,
+    sqlite::{Database, FLAGS, Sqlite},
     world::{BEGINS_MS, History, Options, run},
 };
 
@@ -22,6 +30,7 @@ const SEED: &str = "STORYFLAG_SEED";
 /// How many histories are run, instead of the usual number.
 const HISTORIES: &str = "STORYFLAG_HISTORIES";
 const ON_THE_MODEL: u64 = 90_000;
+const ON_SQLITE: u64 = 10_000;
 
 pub(crate) type Coverage = BTreeMap<(&'static str, &'static str), Met>;
 
@@ -69,10 +78,14 @@ impl Tally {
 pub(crate) fn on_the_model(seed: u64, bug: Option<Bug>, talks: bool) -> History {
     let model = Model::new(bug == Some(Bug::SupersededIgnored));
     let options = Options { seed, bug, talks, begins: BEGINS_MS, releases: 1, serial: false, incarnation: None };
-    let mut history = pin!(run(model, options));
-    match history.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(history) => history,
-        Poll::Pending => panic!("seed {seed}: the model waits for something"),
+    at_once(run(model, options))
+}
+
+/// What comes of a future that never waits for anything real.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("the model waits for something"),
     }
 }
 
@@ -106,6 +119,37 @@ pub(crate) fn print_log(history: &History) {
     }
 }
 
+/// Runs every seed below `histories` on two threads. What is wrong is shown for a few seeds, not for the first alone: what
+/// they have in common tells more.
+pub(crate) fn run_all(test: &str, histories: u64, worker: impl Fn(&AtomicU64, &dyn Fn(u64, &History) -> bool) + Sync) -> Tally {
+    let (next, failures) = (AtomicU64::new(0), Mutex::new(Vec::<(u64, Vec<String>)>::new()));
+    let tally = Mutex::new(Tally::default());
+    let take = |seed: u64, history: &History| {
+        let broken = check(history);
+        if !broken.is_empty() {
+            failures.lock().unwrap().push((seed, broken));
+        }
+        tally.lock().unwrap().take(history);
+        failures.lock().unwrap().len() < 8
+    };
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(|| worker(&next, &take))).collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    });
+    let failures = failures.into_inner().unwrap();
+    if let Some((seed, _)) = failures.iter().min_by_key(|(seed, _)| *seed) {
+        let all: Vec<String> = failures.iter().map(|(seed, broken)| format!("{seed}: {}", broken.join("\n    "))).collect();
+        fail(*seed, test, &all);
+    }
+    let (tally, seconds) = (tally.into_inner().unwrap(), began.elapsed().as_secs_f64());
+    let count: usize = tally.ends.values().sum();
+    println!("{test}: {count} in {seconds:.1} s: {:.0} a second", count as f64 / seconds);
+    println!("{} transitions, {} faults, {} commands and edits, seeds below {histories}", tally.transitions, tally.faults, tally.commands);
+    println!("ends: {:?}", tally.ends);
+    tally
+}
+
 #[test]
 fn histories_on_the_model() {
     const NAME: &str = "histories_on_the_model";
@@ -116,37 +160,54 @@ fn histories_on_the_model() {
         return if broken.is_empty() { println!("seed {seed}: all is well") } else { fail(seed, NAME, &broken) };
     }
     let histories = number_of(HISTORIES).unwrap_or(ON_THE_MODEL);
-    let (began, next, failed) = (Instant::now(), AtomicU64::new(0), AtomicUsize::new(0));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(2);
-    let worker = || {
-        let mut tally = Tally::default();
+    let tally = run_all(NAME, histories, |next, take| {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= histories || failed.load(Ordering::Relaxed) > 0 {
-                return tally;
-            }
-            let history = on_the_model(seed, None, false);
-            let broken = check(&history);
-            if !broken.is_empty() {
-                failed.fetch_add(1, Ordering::Relaxed);
-                fail(seed, NAME, &broken);
-            }
-            tally.take(&history);
-        }
-    };
-    let tally = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let mut tally = Tally::default();
-        for worker in workers {
-            match worker.join() {
-                Ok(part) => tally.add(part),
-                Err(panic) => std::panic::resume_unwind(panic),
+            if seed >= histories || !take(seed, &on_the_model(seed, None, false)) {
+                return;
             }
         }
-        tally
     });
-    let seconds = began.elapsed().as_secs_f64();
-    println!("{histories} histories on the model in {seconds:.1} s on {threads} threads: {:.0} a second", histories as f64 / seconds);
-    println!("{} transitions, {} faults, {} commands and edits", tally.transitions, tally.faults, tally.commands);
-    println!("ends: {:?}", tally.ends);
+    let missing = coverage::print(&tally.met);
+    if histories >= ON_THE_MODEL {
+        assert_eq!(missing, Vec::<String>::new(), "no history has these");
+    }
+}
+
+/// Several releases at once in each, so that each look at the database is one for all of them.
+#[test]
+fn histories_on_sqlite() {
+    const NAME: &str = "histories_on_sqlite";
+    let (only, histories) = (replayed(), number_of(HISTORIES).unwrap_or(ON_SQLITE).div_ceil(FLAGS as u64));
+    let tally = run_all(NAME, histories, |next, take| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let database = Rc::new(Database::open(&format!("{:?}", std::thread::current().id())).await);
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let seed = only.unwrap_or(number);
+                if number >= histories || only.is_some() && number > 0 {
+                    break;
+                }
+                let environment = database.environment(number).await;
+                let history = on_sqlite(&environment, seed, only.is_some()).await;
+                if only.is_some() {
+                    print_log(&history);
+                }
+                if !take(seed, &history) {
+                    break;
+                }
+            }
+            database.close().await;
+        });
+    });
+    assert!(only.is_some() || tally.faults >= 3 * histories as usize);
+}
+
+async fn on_sqlite(environment: &Sqlite, seed: u64, talks: bool) -> History {
+    let incarnation = Some(environment.incarnation());
+    let options = Options { seed, bug: None, talks, begins: now_ms(), releases: FLAGS, serial: true, incarnation };
+    let history = run(environment.clone(), options).await;
+    environment.forget().await;
+    history
 }

@@ -30,7 +30,7 @@ struct Followed {
     step_revision: u64,
     requests: u64,
     errors: u64,
-    instances: BTreeSet<usize>,
+    failing: BTreeSet<String>,
     hopeless_since: Option<i64>,
     killed_since: Option<i64>,
     watches: bool,
@@ -38,8 +38,8 @@ struct Followed {
 }
 
 impl Online {
-    pub(crate) fn new(created: &[Created]) -> Self {
-        let followed = |created: &Created| Followed {
+    pub(crate) fn add(&mut self, created: &Created) {
+        self.releases.push(Followed {
             key: created.carried.key.clone(),
             flag: created.carried.flag.clone(),
             number: 0,
@@ -47,13 +47,12 @@ impl Online {
             step_revision: u64::MAX,
             requests: 0,
             errors: 0,
-            instances: BTreeSet::new(),
+            failing: BTreeSet::new(),
             hopeless_since: None,
             killed_since: None,
             watches: !created.spec.kind.plain,
             unless_control_fails: created.spec.kind.unless_control_fails,
-        };
-        Self { releases: created.iter().map(followed).collect(), ..Self::default() }
+        });
     }
 
     pub(crate) fn phase(&self, release: usize) -> &'static str {
@@ -84,20 +83,19 @@ impl Online {
         self.control_failed |= world.crowd.traffic.values().any(|traffic| traffic.control_errors > 0.1);
         if let Some(arrived) = world.arrived.last().filter(|arrived| arrived.time == world.now) {
             for followed in &mut self.releases {
-                for (flag, revision, requests, errors) in &arrived.counted {
-                    if *flag == followed.flag && *revision == followed.step_revision {
-                        followed.requests += requests;
-                        followed.errors += errors;
+                for counted in &arrived.counted {
+                    if counted.flag == followed.flag && counted.rollout_revision == followed.step_revision {
+                        followed.requests += counted.requests;
+                        followed.errors += counted.errors;
+                        followed.failing.extend(counted.failing.iter().cloned());
                     }
                 }
-                let reached = arrived.heard.iter().filter(|(_, applied)| *applied >= followed.step_revision);
-                followed.instances.extend(reached.map(|(instance, _)| *instance));
             }
         }
         let instances = world.crowd.instances.len();
         let soon = world.now - SOON_MS;
         for followed in &mut self.releases {
-            let is_broad = followed.instances.len() >= instances.min(2);
+            let is_broad = followed.failing.len() >= instances.min(2);
             let is_excused = !followed.watches || followed.unless_control_fails && self.control_failed;
             if followed.errors >= 100 && followed.errors * 2 >= followed.requests && is_broad && !is_excused {
                 followed.hopeless_since.get_or_insert(world.now);
@@ -124,7 +122,7 @@ impl Online {
                 followed.phase = named(&record.to);
                 if let Some(revision) = revision.filter(|_| record.to != "rolling back") {
                     (followed.step_revision, followed.requests, followed.errors) = (revision, 0, 0);
-                    (followed.hopeless_since, followed.instances) = (None, BTreeSet::new());
+                    (followed.hopeless_since, followed.failing) = (None, BTreeSet::new());
                 }
             }
         }

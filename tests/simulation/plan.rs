@@ -85,7 +85,8 @@ impl Spec {
             text += "checklists:\n  - { group: readiness, gate: start, items: [Reviewed] }\n";
         }
         text += "targets: [ \"success_rate > 90%\" ]\n";
-        text += "communication:\n  - { kind: status, to: team, when: every 30m }\n  - { kind: escalation, to: on_call, when: immediately }\n";
+        text +=
+            "communication:\n  - { kind: status, to: team, when: every 30m }\n  - { kind: escalation, to: on_call, when: immediately }\n";
         text += "  - { kind: report, to: stakeholders, when: upon completion }\n";
         text
     }

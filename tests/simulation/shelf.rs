@@ -58,12 +58,20 @@ pub(crate) struct Serves {
 pub(crate) enum Edit {
     Kill,
     Revive,
-    Raise { to: Percentage, take_over: bool },
-    Lower { to: Percentage },
+    Raise {
+        to: Percentage,
+        take_over: bool,
+    },
+    Lower {
+        to: Percentage,
+    },
     /// A rule that serves nobody anything new.
     Rule,
     /// Between moments of the true time.
-    Freeze { from: i64, to: i64 },
+    Freeze {
+        from: i64,
+        to: i64,
+    },
 }
 
 /// A release that is to be.

@@ -56,8 +56,19 @@ pub(crate) struct Arrived {
     pub(crate) time: i64,
     /// (the instance, what it ran)
     pub(crate) heard: Vec<(usize, u64)>,
-    /// Of each flag: (flag, rollout revision, requests, errors) of treatment and cohort.
-    pub(crate) counted: Vec<(String, u64, u64, u64)>,
+    /// Of treatment and cohort.
+    pub(crate) counted: Vec<Counted>,
+}
+
+/// What a row says of one rollout.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted {
+    pub(crate) flag: String,
+    pub(crate) rollout_revision: u64,
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    /// On which instances there were errors.
+    pub(crate) failing: Vec<String>,
 }
 
 impl Crowd {
@@ -159,7 +170,13 @@ impl Crowd {
             arrived.heard.extend(heard.map(|heard| (index(&heard.instance), heard.applied.revision)));
             for watched in row.heard.watched.iter().filter(|watched| watched.arm != Arm::Control && watched.counts.requests > 0) {
                 let counts = &watched.counts;
-                arrived.counted.push((watched.flag.clone(), watched.rollout_revision, counts.requests, counts.error));
+                arrived.counted.push(Counted {
+                    flag: watched.flag.clone(),
+                    rollout_revision: watched.rollout_revision,
+                    requests: counts.requests,
+                    errors: counts.error,
+                    failing: counts.errors.instances.clone(),
+                });
             }
         }
         arrived

@@ -133,7 +133,8 @@ impl<B: Books> Books for Watched<B> {
                 return Err(error);
             }
         };
-        let commit = Commit { process: self.process, release: carried.key.clone(), ..Commit::default() };
+        let began = self.desk.state().time;
+        let commit = Commit { began, process: self.process, release: carried.key.clone(), ..Commit::default() };
         Ok(WatchedEntry { inner: Some(inner), books: self, token, commit, replaced: None })
     }
 

@@ -2,11 +2,7 @@
 
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
 
-use storyflag_release::{
-    evidence::Reading,
-    machine::CommandKind,
-    run::Row,
-};
+use storyflag_release::{evidence::Reading, machine::CommandKind, run::Row};
 use storyflag_server::scheduler::Follower;
 
 use super::{
@@ -52,7 +48,6 @@ pub(crate) struct History {
     /// Moments from which time may be told wrongly: crashes, jumps, outages, stalls.
     pub(crate) disturbed: Vec<i64>,
     pub(crate) faults: usize,
-    pub(crate) freezes: Vec<(i64, i64, i64)>,
     pub(crate) met: Vec<((&'static str, &'static str), Met)>,
 }
 
@@ -82,7 +77,6 @@ pub(crate) struct World<S: Shelf> {
     pub(crate) answers: Vec<Answer>,
     pub(crate) arrived: Vec<Arrived>,
     pub(crate) disturbed: Vec<i64>,
-    pub(crate) freezes: Vec<(i64, i64, i64)>,
     tasks: Vec<Task<S>>,
     traps: Vec<Trap>,
     agenda: VecDeque<(i64, Happening)>,
@@ -92,10 +86,10 @@ pub(crate) struct World<S: Shelf> {
     away_until: i64,
     doubled_until: i64,
     pub(crate) twisted_until: i64,
-    base: Vec<Traffic>,
+    pub(crate) base: Vec<Traffic>,
     /// Until when a fault is under way.
     pub(crate) calm_from: i64,
-    online: Online,
+    pub(crate) online: Online,
     known_commits: usize,
     healed: bool,
 }
@@ -129,49 +123,51 @@ pub(crate) async fn run<S: Shelf>(shelf: S, options: Options) -> History {
         }
     }
     world.tail().await;
-    world.close(options).await
+    world.close().await
 }
 
 impl<S: Shelf> World<S> {
     async fn build(shelf: S, options: Options) -> Self {
+        let mut world = Self::new(shelf, options);
+        let nodes = 1 + world.dice.below(3);
+        let releases = if options.releases > 1 { options.releases } else { 1 + usize::from(world.dice.chance(10)) };
+        for index in 0..releases {
+            let dice = &mut world.dice;
+            let new = New {
+                flag: format!("US-{}", index + 1),
+                spec: Spec::draw(dice),
+                start_at: dice.chance(12).then(|| options.begins + dice.between(1, 10) * 1_000),
+                from: dice.chance(8).then(|| dice.below(4)),
+                percentage: agenda::draw_baseline(dice),
+                now: options.begins,
+            };
+            let traffic = Traffic::draw(dice);
+            world.add_release(new, traffic).await;
+        }
+        for _ in 0..nodes {
+            let offset = if world.dice.chance(25) { *world.dice.pick(&[-3_600_000, 3_600_000, 700, -900, 40_000]) } else { 0 };
+            world.add_node(offset);
+        }
+        world
+    }
+
+    /// With nobody in it yet but the application.
+    pub(crate) fn new(shelf: S, options: Options) -> Self {
         let mut dice = Dice::new(options.seed);
         let desk = Arc::new(Desk::new(options.serial, options.bug, options.talks, options.begins));
         desk.state().time = options.begins;
-        let mut crowd = Crowd::new(&mut dice, options.incarnation);
-        let nodes = 1 + dice.below(3);
-        let releases = if options.releases > 1 { options.releases } else { 1 + usize::from(dice.chance(10)) };
-        let mut created = Vec::new();
-        let mut base = Vec::new();
-        for index in 0..releases {
-            let flag = format!("US-{}", index + 1);
-            let new = New {
-                flag: flag.clone(),
-                spec: Spec::draw(&mut dice),
-                start_at: dice.chance(12).then(|| options.begins + dice.between(1, 10) * 1_000),
-                from: dice.chance(8).then(|| dice.below(4)),
-                percentage: agenda::draw_baseline(&mut dice),
-                now: options.begins,
-            };
-            desk.log(|| format!("release {index}: {new:?}"));
-            created.push(shelf.create(&new).await);
-            let traffic = Traffic::draw(&mut dice);
-            desk.log(|| format!("traffic {index}: {traffic:?}"));
-            crowd.traffic.insert(flag, traffic.clone());
-            base.push(traffic);
-        }
-        let online = Online::new(&created);
-        let mut world = Self {
+        let crowd = Crowd::new(&mut dice, options.incarnation);
+        Self {
             shelf,
             desk,
             dice,
             now: options.begins,
             nodes: Vec::new(),
             crowd,
-            created,
+            created: Vec::new(),
             answers: Vec::new(),
             arrived: Vec::new(),
             disturbed: Vec::new(),
-            freezes: Vec::new(),
             tasks: Vec::new(),
             traps: Vec::new(),
             agenda: VecDeque::new(),
@@ -181,18 +177,26 @@ impl<S: Shelf> World<S> {
             away_until: 0,
             doubled_until: 0,
             twisted_until: 0,
-            base,
+            base: Vec::new(),
             calm_from: options.begins,
-            online,
+            online: Online::default(),
             known_commits: 0,
             healed: false,
-        };
-        for _ in 0..nodes {
-            let offset = if world.dice.chance(25) { *world.dice.pick(&[-3_600_000, 3_600_000, 700, -900, 40_000]) } else { 0 };
-            let node = world.born(offset);
-            world.nodes.push(node);
         }
-        world
+    }
+
+    pub(crate) async fn add_release(&mut self, new: New, traffic: Traffic) {
+        self.desk.log(|| format!("release {}: {new:?}, {traffic:?}", self.created.len()));
+        let created = self.shelf.create(&new).await;
+        self.online.add(&created);
+        self.created.push(created);
+        self.crowd.traffic.insert(new.flag, traffic.clone());
+        self.base.push(traffic);
+    }
+
+    pub(crate) fn add_node(&mut self, offset: i64) {
+        let node = self.born(offset);
+        self.nodes.push(node);
     }
 
     /// A process, with nothing in memory.
@@ -214,7 +218,7 @@ impl<S: Shelf> World<S> {
     }
 
     /// A second goes by.
-    async fn second(&mut self, healed: bool) {
+    pub(crate) async fn second(&mut self, healed: bool) {
         self.now += 1_000;
         self.skip_outage();
         self.desk.state().time = self.now;
@@ -265,7 +269,7 @@ impl<S: Shelf> World<S> {
         self.calm_from = self.calm_from.max(until);
     }
 
-    fn happen(&mut self, happening: Happening) {
+    pub(crate) fn happen(&mut self, happening: Happening) {
         self.desk.log(|| format!("-- {happening:?}"));
         match happening {
             Happening::Ask { release, ask } => {
@@ -305,6 +309,10 @@ impl<S: Shelf> World<S> {
             }
             Fault::ClockJumps { node, by_ms } => {
                 self.nodes[node].offset += by_ms;
+                if self.dice.chance(30) {
+                    self.crowd.instances.iter_mut().for_each(|instance| instance.silent_until = until(60));
+                    self.disturb(until(60));
+                }
                 self.disturb(until(2));
             }
             Fault::Silent { share, for_s } => {
@@ -371,6 +379,8 @@ impl<S: Shelf> World<S> {
         let heard = self.crowd.report(self.now, up.len());
         for (node, heard) in up.iter().zip(heard) {
             let (now, is_away) = (self.now, self.now < self.away_until);
+            // SQLite's one writer may be stalled.
+            let is_held = self.desk.serial && self.desk.state().writer.is_some();
             let node = &mut self.nodes[*node];
             let second = ((now + node.offset) / 1_000).max(node.last_second + 1);
             node.last_second = second;
@@ -378,7 +388,7 @@ impl<S: Shelf> World<S> {
                 continue;
             }
             node.rows.push_back(Row { node: format!("node-{}", node.process), second, heard });
-            if is_away || now < node.late_until {
+            if is_away || is_held || now < node.late_until {
                 // What cannot be written for 10 s is dropped.
                 if node.rows.len() > 10 && is_away {
                     node.rows.pop_front();
@@ -467,13 +477,6 @@ impl<S: Shelf> World<S> {
     }
 
     fn finish(&mut self, node: Option<usize>, finished: Finished<S>) {
-        for answer in &finished.answers {
-            if let super::node::What::Edit(Edit::Freeze { from, to }) = &answer.what
-                && answer.said == super::node::Said::Done(None)
-            {
-                self.freezes.push((self.now, *from, *to));
-            }
-        }
         self.answers.extend(finished.answers);
         if let Some(node) = node {
             (self.nodes[node].follower, self.nodes[node].moved) = (finished.follower, finished.moved);
@@ -572,13 +575,12 @@ impl<S: Shelf> World<S> {
         (0..self.created.len()).all(|release| self.online.has_ended(release))
     }
 
-    async fn close(self, options: Options) -> History {
+    pub(crate) async fn close(self) -> History {
         let mut dumps = Vec::new();
         for created in &self.created {
             dumps.push(self.shelf.dump(created).await);
         }
         let met = std::mem::take(&mut self.desk.state().met).into_iter().collect();
-        let _ = options;
         History {
             desk: self.desk,
             created: self.created,
@@ -587,7 +589,6 @@ impl<S: Shelf> World<S> {
             arrived: self.arrived,
             disturbed: self.disturbed,
             faults: self.faults,
-            freezes: self.freezes,
             met,
         }
     }
