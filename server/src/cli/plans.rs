@@ -4,7 +4,7 @@ use std::{fs, io, io::Read};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
-use storyflag_release::plan::{Media, Plan, Reading};
+use storyflag_release::plan::{Condition, Gate, Media, Plan, Reading};
 
 use super::{
     Said,
@@ -228,8 +228,30 @@ fn check(args: &FileArgs, json: bool) -> Result<Said, Failure> {
     if let Some(fault) = &file.reading.not_executable {
         text.push_str(&format!("{}:{}:{}: {}\n", plain(&file.name), fault.line, fault.column, plain(&fault.detail)));
     }
+    text.push_str(&understood(plan));
     text.push_str(&found_in_words(&file.reading));
     Ok(Said::out(text))
+}
+
+/// What would be carried out, in few lines: who put a heading or a phrase wrong sees what is not there.
+fn understood(plan: &Plan) -> String {
+    let listed = |what: &str, parts: Vec<String>, none: &str| {
+        let parts = if parts.is_empty() { none.to_owned() } else { parts.join(", ") };
+        format!("{what}: {}\n", plain(&parts))
+    };
+    let conditions = |conditions: &[Condition]| conditions.iter().map(|condition| condition.text.clone()).collect::<Vec<_>>();
+    let alerts = plan.alerts.iter().map(|alert| format!("{} ({})", alert.name, alert.condition.text)).collect();
+    let boxes = [("before the start", Gate::Start), ("by the end", Gate::Complete)];
+    let boxes = boxes.map(|(when, gate)| format!("{} {when}", plan.items(gate).count()));
+    let steps = plan.steps.iter().map(|step| step.percentage.to_string()).collect();
+    [
+        listed("steps", steps, "none"),
+        listed("boxes", boxes.into(), "none"),
+        listed("turns back at", conditions(&plan.triggers), "nothing: a plain schedule"),
+        listed("tells people at", alerts, "no alert"),
+        listed("targets", conditions(&plan.targets), "none"),
+    ]
+    .concat()
 }
 
 /// What the reader added, and what it kept.

@@ -94,7 +94,10 @@ pub trait Books: Send + Sync {
     fn snapshot(&self, stored: &[&Stored]) -> impl Future<Output = Result<Vec<bool>, Error>> + Send;
 
     /// The figures of a release's report, as they are told the next day; none where there are none to tell.
-    fn report(&self, carried: &Carried) -> impl Future<Output = Result<Option<Value>, Error>> + Send;
+    fn report(&self, carried: &Carried) -> impl Future<Output = Result<Option<Value>, Error>> + Send {
+        let _ = carried;
+        std::future::ready(Ok(None))
+    }
 
     /// Ends the watch of a flag for a release whose report is out.
     fn unwatch(&self, stored: &Stored) -> impl Future<Output = Result<(), Error>> + Send;
@@ -115,9 +118,6 @@ pub trait Entry: Send {
 
     /// The targeting of a flag.
     fn targeting(&mut self, flag: &str) -> impl Future<Output = Result<Option<Seen>, Error>> + Send;
-
-    /// The times in which nothing is raised, as they stand under the lock.
-    fn freezes(&mut self, now: i64) -> impl Future<Output = Result<Vec<Freeze>, Error>> + Send;
 
     /// Writes what the release owns, at the environment's next revision; the ruleset that comes with it.
     fn write_rollout(&mut self, carried: &Carried, owned: &Owned, why: &str) -> impl Future<Output = Result<Identity, Error>> + Send;

@@ -35,6 +35,8 @@ pub struct Follower<B> {
     instances: Instances,
     /// Per node, the last second whose instances were heard; of a node that was just met, where it stood then.
     heard: BTreeMap<String, Known>,
+    /// When it listened last, by its clock.
+    listened_ms: Option<i64>,
     targetings: HashMap<String, Seen>,
     freezes: Vec<Freeze>,
     /// Whether targetings and freezes are to be read again.
@@ -78,6 +80,7 @@ impl<B: Books> Follower<B> {
             held: BTreeMap::new(),
             instances: Instances::default(),
             heard: BTreeMap::new(),
+            listened_ms: None,
             targetings: HashMap::new(),
             freezes: Vec::new(),
             unsure: true,
@@ -235,6 +238,10 @@ impl<B: Books> Follower<B> {
             self.targetings = self.books.targetings(&flags).await?;
             self.freezes = self.books.freezes(now).await?;
             self.unsure = false;
+        }
+        let back_ms = self.listened_ms.replace(now).map_or(0, |listened_ms| listened_ms.saturating_sub(now));
+        if back_ms > 0 {
+            self.instances.clock_went_back(back_ms);
         }
         let (nodes, rows) = self.rows().await?;
         self.hear_instances(&nodes, &rows, now);

@@ -50,7 +50,7 @@ pub(super) fn input(run: &Run, seen: &Seen, news: &News, command: Option<Command
 
 /// Evaluates `stored` in a transaction of its own, and commits what comes out of it: all of it, or nothing.
 ///
-/// The lock comes first; the release and its targeting are read after it. So a release is never a step further than a
+/// The lock comes first; the release, its targeting and the freezes are read after it. So a release is never a step further than a
 /// kill that was answered before, whichever node wrote either.
 pub(super) async fn transact<B: Books>(books: &B, stored: &Stored, news: &News, asked: Asked, now: i64) -> Result<Transacted, Error> {
     let Asked { command, report } = asked;
@@ -63,7 +63,8 @@ pub(super) async fn transact<B: Books>(books: &B, stored: &Stored, news: &News, 
     let Some(seen) = entry.targeting(&carried.flag).await? else {
         return Err(Error::NotFound(format!("flag {:?} has no targeting here", carried.flag)));
     };
-    let freezes = entry.freezes(now).await?;
+    // Whoever freezes the environment takes the same lock.
+    let freezes = books.freezes(now).await?;
     let mut run = stored.run.clone();
     follow_before_start(&mut run, &seen);
     let input = input(&run, &seen, news, command.clone());

@@ -147,10 +147,6 @@ impl Entry for AppEntry<'_> {
         row.as_ref().map(seen).transpose()
     }
 
-    async fn freezes(&mut self, now: i64) -> Result<Vec<Freeze>, Error> {
-        Ok(self.write.tx.list_freezes(self.books.place.id, now).await?.iter().filter_map(freeze).collect())
-    }
-
     async fn write_rollout(&mut self, carried: &Carried, owned: &Owned, why: &str) -> Result<Identity, Error> {
         self.write.because(why.to_owned());
         let targeting = self.write.tx.find_targeting(self.books.place.id, &carried.flag).await?;
