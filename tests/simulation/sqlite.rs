@@ -300,7 +300,6 @@ impl Shelf for Sqlite {
             run,
             number: row.number,
             live: row.live,
-            watching: row.watching,
             serves,
             notices: None,
         }

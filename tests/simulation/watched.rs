@@ -257,8 +257,8 @@ impl<'b, B: Books> Entry for WatchedEntry<'b, B> {
         desk.go(Op::Record).await?;
         self.commit.records.push((record.clone(), revision));
         match desk.bug {
-            Some(Bug::NoRecord) if record.number % 3 == 0 => return Ok(()),
-            Some(Bug::NoEvidence) if record.number % 3 == 0 => {
+            Some(Bug::NoRecord) if record.number.is_multiple_of(3) => return Ok(()),
+            Some(Bug::NoEvidence) if record.number.is_multiple_of(3) => {
                 return self.inner().record(id, &Record { evidence: String::new(), ..record.clone() }, revision).await;
             }
             _ => {}
@@ -272,13 +272,7 @@ impl<'b, B: Books> Entry for WatchedEntry<'b, B> {
         done
     }
 
-    async fn tell(
-        &mut self,
-        carried: &Carried,
-        notice: &Notice,
-        state: &State,
-        report: Option<&serde_json::Value>,
-    ) -> Result<(), Error> {
+    async fn tell(&mut self, carried: &Carried, notice: &Notice, state: &State, report: Option<&serde_json::Value>) -> Result<(), Error> {
         let desk = Arc::clone(&self.books.desk);
         desk.go(Op::Tell).await?;
         if desk.has(Bug::LostNotice) && notice.slot.ends_with('2') {

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 /// (3 and 2) and to say in a message; beyond these a count is "at least".
 const REMEMBERED: usize = 64;
 
+/// How many latency limits, and how many names of events, an arm is counted by: what applications make up beyond these is
+/// left out, or a state would grow as long as somebody makes up more.
+const LIMITS: usize = 64;
+const NAMES: usize = 256;
+
 /// What is counted beside requests: something that befalls a unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -138,14 +143,16 @@ impl ArmCounts {
         self.errors.add(&other.errors);
         self.not_success.add(&other.not_success);
         for (limit_ms, counts) in &other.slow {
-            self.slow.entry(*limit_ms).or_default().add(counts);
+            if self.slow.len() < LIMITS || self.slow.contains_key(limit_ms) {
+                self.slow.entry(*limit_ms).or_default().add(counts);
+            }
         }
         for (name, counts) in &other.named {
+            let has_room = self.named.len() < NAMES;
             match self.named.get_mut(name) {
                 Some(known) => known.add(counts),
-                None => {
-                    self.named.insert(name.clone(), counts.clone());
-                }
+                None if has_room => drop(self.named.insert(name.clone(), counts.clone())),
+                None => {}
             }
         }
     }

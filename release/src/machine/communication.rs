@@ -109,7 +109,7 @@ impl Turn<'_> {
         let course = self.course;
         self.state.alerts.resize(course.alerts.len(), Detector::default());
         let mut said = Vec::new();
-        for (alert, detector) in course.alerts.iter().zip(&mut self.state.alerts) {
+        for (index, (alert, detector)) in course.alerts.iter().zip(&mut self.state.alerts).enumerate() {
             let alarm = match alert.test {
                 Test::Reading { bad, limit, for_ms } => {
                     let told =
@@ -122,12 +122,12 @@ impl Turn<'_> {
                 }
                 _ => self.input.seconds.iter().fold(None, |said, second| take(detector, &alert.test, second).or(said)),
             };
-            said.extend(alarm.map(|alarm| (alert, alarm)));
+            said.extend(alarm.map(|alarm| (index, alert, alarm)));
         }
-        for (alert, alarm) in said {
+        for (index, alert, alarm) in said {
             let word = if alarm == Alarm::Opened { "opened" } else { "closed" };
             let text = format!("{}: alert {} {word} ({})", self.counts_line(), alert.name, alert.condition);
-            self.notify(NoticeKind::Alert, alert.to.clone(), format!("alert-{}-{word}-{}", alert.name, self.now), &text);
+            self.notify(NoticeKind::Alert, alert.to.clone(), format!("alert-{index}-{word}-{}", self.now), &text);
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::evidence::{Share, Test, Trigger};
 /// How long `overnight` bakes at least.
 pub(crate) const OVERNIGHT_MS: i64 = 8 * 3_600_000;
 
+/// The least time between two status messages, under any time scale.
+const LEAST_EVERY_MS: i64 = 1_000;
+
 /// What a release does and on what grounds. Times are milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -166,8 +169,8 @@ impl Course {
         for message in &mut self.messages {
             message.when = match message.when {
                 When::Before(before_ms) => When::Before(divide(before_ms)),
-                // A slot of nothing would be due for ever.
-                When::Every(every_ms) => When::Every(divide(every_ms).max(1)),
+                // People read no faster, however fast a release goes.
+                When::Every(every_ms) => When::Every(divide(every_ms).max(LEAST_EVERY_MS)),
                 other => other,
             };
         }

@@ -116,8 +116,11 @@ impl FromStr for When {
         if let Some(span) = words.strip_suffix("before").and_then(span) {
             return Ok(Self::Before(span));
         }
-        if let Some(span) = words.strip_prefix("every").and_then(span) {
-            return Ok(Self::Every(span));
+        if let Some(every) = words.strip_prefix("every").and_then(span) {
+            if every.millis() < 60_000 {
+                return Err(format!("{text:?} is more often than anybody reads: every 1m at most"));
+            }
+            return Ok(Self::Every(every));
         }
         let known = ["1h before", "every 30m", "immediately", "upon completion", "morning of deployment", "next day"];
         Err(format!("{text:?} is no time to tell people{}", suggest::hint(text, &known)))

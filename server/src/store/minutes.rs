@@ -9,6 +9,10 @@ use super::{Store, StoreError, Tx, insert_rows, with_db, with_tx};
 
 const PUT: &str = "insert into telemetry_minutes (environment, flag, rollout_revision, arm, minute, node, counts) ";
 const PUT_AGAIN: &str = " on conflict (environment, flag, rollout_revision, arm, minute, node) do update set counts = excluded.counts";
+/// Latency limits and names of events in one sum: what is made up beyond these is left out.
+const LIMITS: usize = 64;
+const NAMES: usize = 256;
+
 /// In the order of the primary key: a page goes on after the last row of the page before.
 const PAGE: &str = "select rollout_revision, arm, minute, node, counts from telemetry_minutes where environment = $1 and flag = $2 \
      and (rollout_revision, arm, minute, node) > ($3, $4, $5, $6) order by rollout_revision, arm, minute, node limit 1000";
@@ -109,11 +113,15 @@ impl MinuteCounts {
             *sum = sum.saturating_add(more);
         }
         for (limit_ms, more) in &other.slow {
-            let sum = self.slow.entry(*limit_ms).or_default();
-            *sum = sum.saturating_add(*more);
+            if self.slow.len() < LIMITS || self.slow.contains_key(limit_ms) {
+                let sum = self.slow.entry(*limit_ms).or_default();
+                *sum = sum.saturating_add(*more);
+            }
         }
         for (name, more) in &other.named {
-            self.named.entry(name.clone()).or_default().add(*more);
+            if self.named.len() < NAMES || self.named.contains_key(name) {
+                self.named.entry(name.clone()).or_default().add(*more);
+            }
         }
         self.latency_us.merge(&other.latency_us);
     }

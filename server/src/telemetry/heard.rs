@@ -11,6 +11,8 @@ use crate::store::{InstanceRow, SecondRow, UsageRow};
 
 /// Instances of one environment that a node remembers; more are ignored and counted.
 const INSTANCES: usize = 50_000;
+/// How far a client's sequence may jump: ten messages a second for a day.
+const SEQUENCE_JUMP: u64 = 864_000;
 /// Flags of one message that are counted.
 const FLAGS: usize = 1_000;
 
@@ -65,6 +67,8 @@ impl Heard {
         match instances.get_mut(&message.instance) {
             // A proxy sent it twice, or it was overtaken.
             Some(known) if sequence <= known.sequence => return Took { ignored: 1 },
+            // Nobody sends so many while it is remembered: whoever says so wants it to be heard no more.
+            Some(known) if sequence.saturating_sub(known.sequence) > SEQUENCE_JUMP => return Took { ignored: 1 },
             Some(known) => {
                 if known.applied != applied {
                     known.row.applied = applied.to_string();

@@ -143,7 +143,13 @@ fn contradicts(target: &Condition, trigger: &Condition) -> bool {
     }
 }
 
+/// Lines of a communication plan: each may be told at every evaluation, in the transaction that turns back.
+const MOST_MESSAGES: usize = 20;
+
 fn communication(reader: &mut Reader, plan: &Plan) {
+    if plan.communication.len() > MOST_MESSAGES {
+        reader.fault_of("/communication", format!("has {} lines; at most {MOST_MESSAGES}", plan.communication.len()));
+    }
     for (index, message) in plan.communication.iter().enumerate() {
         let at = format!("/communication/{index}/when");
         let is_repeated = matches!(message.when, When::Every(_));

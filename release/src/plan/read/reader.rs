@@ -89,6 +89,11 @@ impl Reader {
             self.fault(node.at, pointer, format!("a text has at most {LONGEST_VALUE} bytes"));
             return None;
         }
+        // What Postgres cannot keep, and what a terminal would obey.
+        if let Some(letter) = text.chars().find(|letter| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t')) {
+            self.fault(node.at, pointer, format!("has the control character U+{:04X}", u32::from(letter)));
+            return None;
+        }
         Some(text.to_owned())
     }
 

@@ -95,11 +95,11 @@ impl App {
     pub async fn release_timeline(&self, state: &ReleaseState) -> Result<Vec<Entry>, Error> {
         let mut entries: Vec<Entry> = state.transitions.iter().map(Entry::transition).collect();
         let row = &state.row;
-        let own = format!("release:{}", row.key);
+        let own: Vec<i64> = state.transitions.iter().filter_map(|row| row.revision).collect();
         let until = row.ended_at.unwrap_or(i64::MAX);
         let changes = self.store.changes_between(row.environment, "flag", &row.flag, (row.created_at, until), MOST_CHANGES).await?;
         // Its own writes stand in its transitions.
-        for change in changes.into_iter().filter(|change| change.actor != own) {
+        for change in changes.into_iter().filter(|change| change.revision.is_none_or(|revision| !own.contains(&revision))) {
             let reason = change.reason.unwrap_or_else(|| "no reason given".to_owned());
             entries.push(Entry {
                 kind: EntryKind::Change,
