@@ -1,12 +1,12 @@
 //! What a node has in memory of one environment's releases. Time is a parameter.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use storyflag_release::{
     evidence::{Instances, Reading, Second},
     machine::Command,
     plan::Freeze,
-    run::{Row, Run},
+    run::{Rows, Run},
 };
 
 use super::{
@@ -156,7 +156,7 @@ impl<B: Books> Follower<B> {
         let held = self.held.get(&id).ok_or_else(gone)?;
         let carried = &held.stored.carried;
         let seen = self.targetings.get(&carried.flag).ok_or_else(gone)?;
-        let input = input(&held.stored.run, seen, &held.news, Some(command.clone()));
+        let input = input(&held.stored.run, seen, held.news.clone(), Some(command.clone()));
         let (state, effects) =
             self.books.step(&carried.course, held.stored.run.state.clone(), &input, &carried.calendar(&self.freezes), now);
         match refused(&effects) {
@@ -177,7 +177,8 @@ impl<B: Books> Follower<B> {
 
     /// Loads what is new or was written by another node, and lets go of what is not watched any more.
     async fn take_in(&mut self, heads: &[ReleaseHead], now: i64) -> Result<(), Error> {
-        self.held.retain(|id, _| heads.iter().any(|head| head.id == *id));
+        let watched: BTreeSet<i64> = heads.iter().map(|head| head.id).collect();
+        self.held.retain(|id, _| watched.contains(id));
         for head in heads {
             self.take_in_one(*head, now).await?;
         }
@@ -209,7 +210,7 @@ impl<B: Books> Follower<B> {
             self.unsure = false;
         }
         let rows = self.rows().await?;
-        for row in &rows {
+        for row in rows.iter() {
             if self.heard.get(&row.node).is_some_and(|heard| row.second <= *heard) {
                 continue;
             }
@@ -231,11 +232,11 @@ impl<B: Books> Follower<B> {
     }
 
     /// The rows that some release has not folded yet.
-    async fn rows(&self) -> Result<Vec<Row>, Error> {
+    async fn rows(&self) -> Result<Rows, Error> {
         let mut rows = Vec::new();
         let runs = || self.list().map(|stored| &stored.run).filter(|run| !run.state.has_ended());
         if runs().next().is_none() {
-            return Ok(rows);
+            return Ok(Rows::default());
         }
         for node in self.books.nodes().await? {
             // A release that does not know the node yet takes all of it.
@@ -244,7 +245,7 @@ impl<B: Books> Follower<B> {
                 rows.extend(self.books.rows(&node.node, after).await?);
             }
         }
-        Ok(rows)
+        Ok(Rows::new(rows))
     }
 
     /// Evaluates a release in memory; what changes something is evaluated again in a transaction.
@@ -252,14 +253,14 @@ impl<B: Books> Follower<B> {
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         let Some(seen) = self.targetings.get(&held.stored.carried.flag) else { return Ok(()) };
         let carried = &held.stored.carried;
-        let input = input(&held.stored.run, seen, &held.news, None);
+        let input = input(&held.stored.run, seen, std::mem::take(&mut held.news), None);
         let (state, effects) =
             self.books.step(&carried.course, held.stored.run.state.clone(), &input, &carried.calendar(&self.freezes), now);
         if effects.is_empty() {
             held.stored.run.state = state;
-            held.news = News::default();
             return Ok(());
         }
+        held.news = News { seconds: input.seconds, health: input.health.unwrap_or_default() };
         // Where it fails, or somebody was faster, all of this is found again by the next evaluation.
         if let Transacted::Done(stored) = transact(&self.books, &held.stored, &held.news, None, &self.freezes, now).await? {
             held.take(*stored, now);
