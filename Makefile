@@ -16,7 +16,7 @@ test: ## every test, on SQLite and on Postgres; installs Postgres, Redis and Pro
 	$(MAKE) --no-print-directory vectors
 	./scripts/test-services.sh run cargo test --workspace
 
-bench: ## measure evaluation, delivery, telemetry and the SDK's weight, each beside a floor
+bench: ## measure evaluation, delivery, telemetry, releases and the SDK's weight, beside floors and goals
 	./scripts/install-test-services.sh
 	./scripts/test-services.sh run cargo bench --package storyflag-tests
 

@@ -1,5 +1,7 @@
 //! From the document to what the machine carries out.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -42,16 +44,16 @@ impl Course {
     }
 }
 
-/// A plan's calendar, with the freezes of an environment.
-#[derive(Debug, Clone, Default)]
-pub struct PlanCalendar {
+/// A plan's calendar, with the freezes of an environment. Lent where a release asks it every second.
+#[derive(Debug, Clone)]
+pub struct PlanCalendar<'a> {
     /// The plan's part.
-    pub calendar: plan::Calendar,
+    pub calendar: Cow<'a, plan::Calendar>,
     /// The environment's part.
-    pub freezes: Vec<Freeze>,
+    pub freezes: Cow<'a, [Freeze]>,
 }
 
-impl machine::Calendar for PlanCalendar {
+impl machine::Calendar for PlanCalendar<'_> {
     fn next_allowed_ms(&self, at_ms: i64) -> i64 {
         let Ok(at) = Timestamp::from_millisecond(at_ms) else { return at_ms };
         let allowed = self.calendar.next_allowed(at, None, &self.freezes);
@@ -221,10 +223,10 @@ communication: [ { kind: report, to: stakeholders, when: next day } ]
         let plan = read(Media::Yaml, PLAN).plan.unwrap();
         // Monday, 2026-11-23, 20:00 in Berlin; frozen until Wednesday noon.
         let (monday, noon) = ("2026-11-23T19:00:00Z".parse::<Timestamp>().unwrap(), "2026-11-25T11:00:00Z".parse().unwrap());
-        let mut calendar = PlanCalendar { calendar: plan.calendar, freezes: Vec::new() };
+        let mut calendar = PlanCalendar { calendar: Cow::Owned(plan.calendar), freezes: Cow::default() };
         let tuesday = "2026-11-24T08:00:00Z".parse::<Timestamp>().unwrap();
         assert_eq!(calendar.next_allowed_ms(monday.as_millisecond()), tuesday.as_millisecond());
-        calendar.freezes = vec![Freeze { from: monday, to: noon }];
+        calendar.freezes = vec![Freeze { from: monday, to: noon }].into();
         assert_eq!(calendar.next_allowed_ms(monday.as_millisecond()), noon.as_millisecond());
         assert_eq!(calendar.night_ends_ms(monday.as_millisecond()), "2026-11-24T07:00:00Z".parse::<Timestamp>().unwrap().as_millisecond());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use storyflag_evaluation::{Arm, Identity};
 
-use super::Row;
+use super::{Row, Watched};
 use crate::{evidence::Second, machine::State};
 
 /// A release as it is stored: the machine's state, and how far telemetry was folded into it. Both are written together, so
@@ -24,6 +24,17 @@ pub struct Run {
     pub credited_revision: u64,
     /// Per node, the last second that was folded.
     pub cursors: BTreeMap<String, i64>,
+}
+
+/// Rows that many releases fold: put in order once, and what they tell of a flag is found without looking at the others.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    /// By (second, node), each once.
+    rows: Vec<Row>,
+    /// Per node, its last second.
+    last: BTreeMap<String, i64>,
+    /// Every entry of every row, as (row, entry): by flag, and of one flag in the order of rows.
+    told: Vec<(usize, usize)>,
 }
 
 impl Run {
@@ -49,22 +60,19 @@ impl Run {
 
     /// Takes in rows: of each node those after its cursor, in the order of (second, node). What several nodes heard in
     /// seconds of the same number is added up. Rows that tell nothing of `flag` move the cursor alone.
-    pub fn fold<'r>(&mut self, flag: &str, rows: impl IntoIterator<Item = &'r Row>) -> Vec<Second> {
-        let mut fresh: Vec<&Row> = rows.into_iter().filter(|row| self.is_new(row)).collect();
-        fresh.sort_unstable_by(|left, right| (left.second, &left.node).cmp(&(right.second, &right.node)));
+    pub fn fold(&mut self, flag: &str, rows: &Rows) -> Vec<Second> {
         let mut seconds: Vec<(i64, Second)> = Vec::new();
-        for row in fresh {
-            if !self.is_new(row) {
-                continue;
+        for (row, watched) in rows.of(flag).filter(|(row, _)| self.is_new(row)) {
+            if seconds.last().is_none_or(|(number, _)| *number != row.second) {
+                seconds.push((row.second, Second::default()));
             }
-            match self.cursors.get_mut(&row.node) {
-                Some(cursor) => *cursor = row.second,
-                None => drop(self.cursors.insert(row.node.clone(), row.second)),
-            }
-            let Some(second) = self.second(flag, row) else { continue };
-            match seconds.last_mut() {
-                Some((number, sum)) if *number == row.second => sum.add(&second),
-                _ => seconds.push((row.second, second)),
+            let Some((_, sum)) = seconds.last_mut() else { continue };
+            sum.add_watched(watched, self.credited_revision);
+        }
+        for (node, second) in &rows.last {
+            match self.cursors.get_mut(node) {
+                Some(cursor) => *cursor = (*cursor).max(*second),
+                None => drop(self.cursors.insert(node.clone(), *second)),
             }
         }
         seconds.into_iter().map(|(_, second)| second).collect()
@@ -73,33 +81,69 @@ impl Run {
     fn is_new(&self, row: &Row) -> bool {
         self.cursors.get(&row.node).is_none_or(|cursor| row.second > *cursor)
     }
+}
 
-    /// What a row says of the flag, as far as it is credited to the present step.
-    fn second(&self, flag: &str, row: &Row) -> Option<Second> {
-        let mut second = None::<Second>;
-        for watched in row.heard.watched.iter().filter(|watched| watched.flag == flag) {
-            let second = second.get_or_insert_with(Second::default);
-            if watched.rollout_revision != self.credited_revision {
-                continue;
-            }
-            match watched.arm {
-                Arm::Treatment => second.treatment.add(&watched.counts),
-                Arm::Control => second.control.add(&watched.counts),
-                Arm::Cohort => second.cohort.add(&watched.counts),
-                Arm::Outside => {}
+impl Rows {
+    /// These, in whatever order; one that comes twice is one.
+    pub fn new(mut rows: Vec<Row>) -> Self {
+        rows.sort_by(|left, right| (left.second, &left.node).cmp(&(right.second, &right.node)));
+        rows.dedup_by(|later, earlier| (later.second, &later.node) == (earlier.second, &earlier.node));
+        let mut last: BTreeMap<String, i64> = BTreeMap::new();
+        for row in &rows {
+            match last.get_mut(&row.node) {
+                Some(second) => *second = row.second,
+                None => drop(last.insert(row.node.clone(), row.second)),
             }
         }
-        second
+        let places = |(row, told): (usize, &Row)| (0..told.heard.watched.len()).map(move |entry| (row, entry));
+        let mut told: Vec<(usize, usize)> = rows.iter().enumerate().flat_map(places).collect();
+        // Stable: what is told of a flag stays in the order of rows.
+        told.sort_by(|left, right| flag_at(&rows, *left).cmp(flag_at(&rows, *right)));
+        Self { rows, last, told }
+    }
+
+    /// The rows.
+    pub fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter()
+    }
+
+    /// What is told of a flag, with the row that tells it.
+    fn of(&self, flag: &str) -> impl Iterator<Item = (&Row, &Watched)> {
+        let first = self.told.partition_point(|place| flag_at(&self.rows, *place) < flag);
+        let told = self.told.get(first..).unwrap_or_default().iter().map_while(|(row, entry)| {
+            let row = self.rows.get(*row)?;
+            Some((row, row.heard.watched.get(*entry)?))
+        });
+        told.take_while(move |(_, watched)| watched.flag == flag)
+    }
+}
+
+fn flag_at(rows: &[Row], (row, entry): (usize, usize)) -> &str {
+    rows.get(row).and_then(|row| row.heard.watched.get(entry)).map_or("", |watched| &watched.flag)
+}
+
+impl Second {
+    /// Adds what a row says, as far as it is credited to the present step.
+    fn add_watched(&mut self, watched: &Watched, credited_revision: u64) {
+        let sum = match watched.arm {
+            _ if watched.rollout_revision != credited_revision => return,
+            Arm::Treatment => &mut self.treatment,
+            Arm::Control => &mut self.control,
+            Arm::Cohort => &mut self.cohort,
+            Arm::Outside => return,
+        };
+        sum.add(&watched.counts);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        evidence::ArmCounts,
-        run::{NodeSecond, Watched},
-    };
+    use crate::{evidence::ArmCounts, run::NodeSecond};
+
+    fn fold(run: &mut Run, flag: &str, rows: &[Row]) -> Vec<Second> {
+        run.fold(flag, &Rows::new(rows.to_vec()))
+    }
 
     fn row(node: &str, second: i64, revision: u64, requests: u64) -> Row {
         let counts = ArmCounts { requests, success: requests, ..ArmCounts::default() };
@@ -116,21 +160,21 @@ mod tests {
         let mut run = run();
         let rows = [row("b", 10, 7, 2), row("a", 10, 7, 1), row("a", 11, 7, 4), row("a", 11, 7, 4), row("a", 12, 6, 100)];
         let requests = |seconds: Vec<Second>| seconds.iter().map(|second| second.treatment.requests).collect::<Vec<_>>();
-        assert_eq!(requests(run.fold("US-1", &rows)), [3, 4, 0], "another revision's are not credited");
-        assert_eq!(run.fold("US-1", &rows), []);
+        assert_eq!(requests(fold(&mut run, "US-1", &rows)), [3, 4, 0], "another revision's are not credited");
+        assert_eq!(fold(&mut run, "US-1", &rows), []);
         // A node whose clock is an hour behind counts all the same.
-        assert_eq!(requests(run.fold("US-1", &[row("c", 3, 7, 5)])), [5]);
-        assert_eq!(run.fold("US-2", &[row("c", 4, 7, 5)]), [], "nothing is said of this flag");
+        assert_eq!(requests(fold(&mut run, "US-1", &[row("c", 3, 7, 5)])), [5]);
+        assert_eq!(fold(&mut run, "US-2", &[row("c", 4, 7, 5)]), [], "nothing is said of this flag");
     }
 
     #[test]
     fn it_goes_on_where_it_was_written_down() {
         let mut run = run();
-        run.fold("US-1", &[row("a", 1, 7, 1)]);
+        fold(&mut run, "US-1", &[row("a", 1, 7, 1)]);
         let text = serde_json::to_string(&run).unwrap();
         let mut read: Run = serde_json::from_str(&text).unwrap();
         assert_eq!(read, run);
-        assert_eq!(read.fold("US-1", &[row("a", 1, 7, 1)]), []);
+        assert_eq!(fold(&mut read, "US-1", &[row("a", 1, 7, 1)]), []);
         read.wrote(Identity { incarnation: 1, revision: 9, digest: 3 }, 50, false);
         assert_eq!((read.rollout_revision, read.credited_revision, read.written_ms), (9, 7, 50));
     }

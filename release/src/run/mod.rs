@@ -3,5 +3,5 @@
 mod fold;
 mod seconds;
 
-pub use fold::Run;
+pub use fold::{Rows, Run};
 pub use seconds::{Heard, NodeSecond, Row, Watched};

@@ -1,6 +1,6 @@
 //! A release that is carried out second by second, and everything that a report is told of it.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use storyflag_evaluation::Arm;
 use storyflag_release::{
@@ -37,7 +37,7 @@ pub(crate) struct Stage {
     pub(crate) treatment: Rates,
     pub(crate) control: Rates,
     pub(crate) health: Health,
-    calendar: PlanCalendar,
+    calendar: PlanCalendar<'static>,
     targeting: Targeting,
     revision: u64,
     unit: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new(plan: Plan) -> Self {
         let course = Course::of(&plan, &format!("{}-1", plan.plan));
-        let calendar = PlanCalendar { calendar: plan.calendar.clone(), freezes: Vec::new() };
+        let calendar = PlanCalendar { calendar: Cow::Owned(plan.calendar.clone()), freezes: Cow::default() };
         let told = Told {
             release: course.release.clone(),
             environment: "production".into(),

@@ -13,28 +13,68 @@ use std::{
 use pin_project_lite::pin_project;
 use storyflag_evaluation::Arm;
 
-use super::{Scope, watching::Watching};
+#[cfg(feature = "tower")]
+use super::Outcome;
+use super::{
+    Scope,
+    scope::{State, Work},
+    watching::Watching,
+};
 
 thread_local! {
-    /// The scope of what this thread is doing.
-    static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
+    /// The work that this thread is doing.
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+}
+
+/// Work that a thread may be doing.
+pub(super) enum Current {
+    /// Nobody else knows of it: it is moved rather than shared, and needs neither an allocation nor a lock.
+    #[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "the layer's"))]
+    Own(Work),
+    /// Somebody has, or had, a clone.
+    Shared(Scope),
+}
+
+impl Current {
+    /// Shares it from now on.
+    fn share(self) -> Scope {
+        match self {
+            Self::Own(work) => Scope::of(work),
+            Self::Shared(scope) => scope,
+        }
+    }
+
+    /// The work has ended.
+    #[cfg(feature = "tower")]
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        match self {
+            Self::Own(work) => work.finish(outcome),
+            Self::Shared(scope) => scope.finish(outcome),
+        }
+    }
 }
 
 /// The scope of this thread.
 pub(super) fn scope() -> Option<Scope> {
-    CURRENT.try_with(|current| current.try_borrow().ok()?.clone()).ok().flatten()
+    let share = |current: &RefCell<Option<Current>>| {
+        let mut current = current.try_borrow_mut().ok()?;
+        let scope = current.take()?.share();
+        *current = Some(Current::Shared(scope.clone()));
+        Some(scope)
+    };
+    CURRENT.try_with(share).ok().flatten()
 }
 
 /// The thread is in a scope for as long as this lives.
 pub(super) struct Entered {
-    previous: Option<Scope>,
+    previous: Option<Current>,
     /// It belongs to this thread.
     not_send: PhantomData<*const ()>,
 }
 
 impl Entered {
     pub(super) fn new(scope: &Scope) -> Self {
-        Self { previous: replace(Some(scope.clone())), not_send: PhantomData }
+        Self { previous: replace(Some(Current::Shared(scope.clone()))), not_send: PhantomData }
     }
 }
 
@@ -45,11 +85,11 @@ impl Drop for Entered {
     }
 }
 
-/// The same without a clone: the scope moves into the thread and back to its owner.
+/// The same for work that its owner keeps: it moves into the thread and back.
 #[cfg(feature = "tower")]
 pub(super) struct Lent<'a> {
-    owner: &'a mut Option<Scope>,
-    previous: Option<Scope>,
+    owner: &'a mut Option<Current>,
+    previous: Option<Current>,
     /// The thread was unwinding before: another's panic.
     was_panicking: bool,
     not_send: PhantomData<*const ()>,
@@ -57,7 +97,7 @@ pub(super) struct Lent<'a> {
 
 #[cfg(feature = "tower")]
 impl<'a> Lent<'a> {
-    pub(super) fn new(owner: &'a mut Option<Scope>) -> Self {
+    pub(super) fn new(owner: &'a mut Option<Current>) -> Self {
         let previous = replace(owner.take());
         Self { owner, previous, was_panicking: std::thread::panicking(), not_send: PhantomData }
     }
@@ -70,16 +110,16 @@ impl Drop for Lent<'_> {
         // A future lives on after a panic, until whoever caught it drops it: so the panic is told here.
         if std::thread::panicking()
             && !self.was_panicking
-            && let Some(scope) = self.owner
+            && let Some(work) = self.owner
         {
-            scope.finish(super::Outcome::Error);
+            work.finish(Outcome::Error);
         }
     }
 }
 
-fn replace(scope: Option<Scope>) -> Option<Scope> {
+fn replace(work: Option<Current>) -> Option<Current> {
     // A thread that is being torn down is in no scope.
-    CURRENT.try_with(|current| current.try_borrow_mut().map_or(None, |mut current| std::mem::replace(&mut *current, scope))).ok().flatten()
+    CURRENT.try_with(|current| current.try_borrow_mut().map_or(None, |mut current| std::mem::replace(&mut *current, work))).ok().flatten()
 }
 
 pin_project! {
@@ -111,19 +151,30 @@ impl<F: Future> Future for InScope<F> {
 
 /// Tells the scope that this code runs in, if there is one, that something has happened; see [`Scope::track`].
 pub fn track(name: impl Into<Cow<'static, str>>, value: f64) {
-    if let Some(scope) = Scope::current() {
-        scope.track(name, value);
+    if !CURRENT.try_with(|current| current.try_borrow().is_ok_and(|current| current.is_some())).unwrap_or(false) {
+        return;
     }
+    let name = name.into();
+    in_current(|state| state.track(name, value));
 }
 
 /// Remembers an evaluation in the scope that this code runs in. `what` is asked only if there is one.
 pub(crate) fn remember<'a>(what: impl FnOnce() -> Option<(&'a Arc<Watching>, Arm, Option<u64>)>) {
+    in_current(|state| {
+        if let Some((watching, arm, unit)) = what() {
+            state.remember(watching, arm, unit);
+        }
+    });
+}
+
+/// Does something with what the thread's scope remembers, if there is one. It must not come back here.
+fn in_current(what: impl FnOnce(&mut State)) {
     let _ = CURRENT.try_with(|current| {
-        let Ok(current) = current.try_borrow() else { return };
-        if let Some(scope) = &*current
-            && let Some((watching, arm, unit)) = what()
-        {
-            scope.remember(watching, arm, unit);
+        let Ok(mut current) = current.try_borrow_mut() else { return };
+        match &mut *current {
+            Some(Current::Own(work)) => what(work.own()),
+            Some(Current::Shared(scope)) => what(&mut scope.state()),
+            None => {}
         }
     });
 }

@@ -1,6 +1,7 @@
 //! The layer that opens a scope for every request, and finishes it when the head of the answer leaves.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -11,7 +12,12 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Outcome, Scope, current::Lent, watching::is_anything_watched};
+use super::{
+    Outcome,
+    current::{Current, Lent},
+    scope::Work,
+    watching::is_anything_watched,
+};
 
 /// What an answer begins with: all that there is to judge it by.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +132,7 @@ where
 
     fn call(&mut self, request: Request<I>) -> Self::Future {
         // Without a watched flag in the process there is nothing to credit, and no clock to read.
-        let mut open = Open { scope: is_anything_watched().then(Scope::open) };
+        let mut open = Open(is_anything_watched().then(|| Current::Own(Work::begin())));
         let future = open.enter(|| self.inner.call(request));
         OutcomeFuture { future, open, classify: self.classify.clone() }
     }
@@ -155,8 +161,8 @@ where
         let this = self.project();
         let future = this.future;
         let answer = ready!(this.open.enter(|| future.poll(context)));
-        if let Some(scope) = &mut this.open.scope {
-            scope.finish_last(answer.as_ref().map_or(Outcome::Error, |answer| {
+        if let Some(work) = &mut this.open.0 {
+            work.finish(answer.as_ref().map_or(Outcome::Error, |answer| {
                 (this.classify)(&Head { status: answer.status(), headers: answer.headers(), extensions: answer.extensions() })
             }));
         }
@@ -164,27 +170,30 @@ where
     }
 }
 
-/// The scope of a request that has no answer yet. Tasks that carry it do not hold up its end.
-#[derive(Debug)]
-struct Open {
-    scope: Option<Scope>,
-}
+/// A request that has no answer yet. Tasks that carry its scope do not hold up its end.
+struct Open(Option<Current>);
 
 impl Open {
     /// Runs a part of the request.
     fn enter<T>(&mut self, part: impl FnOnce() -> T) -> T {
-        if self.scope.is_none() {
+        if self.0.is_none() {
             return part();
         }
-        let _lent = Lent::new(&mut self.scope);
+        let _lent = Lent::new(&mut self.0);
         part()
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Some(scope) = &mut self.scope {
-            scope.finish_last(Outcome::Cancelled);
+        if let Some(work) = &mut self.0 {
+            work.finish(Outcome::Cancelled);
         }
+    }
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Open").field(&self.0.is_some()).finish()
     }
 }

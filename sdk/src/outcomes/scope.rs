@@ -44,13 +44,13 @@ pub struct Scope {
 }
 
 /// What all clones share.
-struct Work {
+pub(super) struct Work {
     opened: Instant,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Most ask for one watched flag and one unit: the first needs no allocation.
     first: Option<Asked>,
     more: Vec<Asked>,
@@ -69,7 +69,11 @@ struct Asked {
 impl Scope {
     /// Opens a scope: latency counts from now on.
     pub fn open() -> Self {
-        Self { work: Arc::new(Work { opened: Instant::now(), state: Mutex::default() }) }
+        Self::of(Work::begin())
+    }
+
+    pub(super) fn of(work: Work) -> Self {
+        Self { work: Arc::new(work) }
     }
 
     /// The scope that this code runs in, to carry it to where it would not go by itself: a spawned task or a thread.
@@ -109,43 +113,16 @@ impl Scope {
         self.work.state().finish(outcome, || latency);
     }
 
-    /// The same as [`Scope::finish`], without a lock where there is no other clone.
-    #[cfg(feature = "tower")]
-    pub(super) fn finish_last(&mut self, outcome: Outcome) {
-        match Arc::get_mut(&mut self.work) {
-            Some(work) => work.finish(outcome),
-            None => self.finish(outcome),
-        }
-    }
-
     /// Something has happened in this scope that plans may watch: `purchase`, `sign_up`.
     ///
     /// It is counted for every watched flag that the scope asks for, whether before or after.
     pub fn track(&self, name: impl Into<Cow<'static, str>>, value: f64) {
-        let mut state = self.work.state();
-        let (name, value) = (name.into(), finite(value));
-        if state.is_finished {
-            state.credit_events(&[(name, value)]);
-        } else if state.events.len() < MOST {
-            state.events.push((name, value));
-        }
+        let name = name.into();
+        self.work.state().track(name, value);
     }
 
-    /// Remembers that a watched flag was asked for.
-    pub(super) fn remember(&self, watching: &Arc<Watching>, arm: Arm, unit: Option<u64>) {
-        let mut state = self.work.state();
-        let is_known = |asked: &Asked| Arc::ptr_eq(&asked.watching, watching) && asked.arm == arm && asked.unit == unit;
-        if state.is_finished || state.asked().any(is_known) {
-            return;
-        }
-        let asked = Asked { watching: Arc::clone(watching), arm, unit };
-        if state.first.is_none() {
-            state.first = Some(asked);
-        } else if state.more.len() < MOST.saturating_sub(1) {
-            state.more.push(asked);
-        } else {
-            watching.credit_overflow(arm, unit);
-        }
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.work.state()
     }
 }
 
@@ -157,14 +134,24 @@ impl fmt::Debug for Scope {
 }
 
 impl Work {
+    /// Latency counts from now on.
+    pub(super) fn begin() -> Self {
+        Self { opened: Instant::now(), state: Mutex::default() }
+    }
+
+    /// What is remembered, where nobody else has it: there is nothing to lock.
+    pub(super) fn own(&mut self) -> &mut State {
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody else has it: there is nothing to lock.
-    fn finish(&mut self, outcome: Outcome) {
+    /// The end, where nobody else has it.
+    pub(super) fn finish(&mut self, outcome: Outcome) {
         let opened = self.opened;
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).finish(outcome, || opened.elapsed());
+        self.own().finish(outcome, || opened.elapsed());
     }
 }
 
@@ -175,14 +162,46 @@ impl Drop for Work {
 }
 
 impl State {
+    /// Something has happened that plans may watch.
+    pub(super) fn track(&mut self, name: Cow<'static, str>, value: f64) {
+        let value = finite(value);
+        if self.is_finished {
+            self.credit_events(&[(name, value)]);
+        } else if self.events.len() < MOST {
+            self.events.push((name, value));
+        }
+    }
+
+    /// Remembers that a watched flag was asked for.
+    pub(super) fn remember(&mut self, watching: &Arc<Watching>, arm: Arm, unit: Option<u64>) {
+        let is_known = |asked: &Asked| Arc::ptr_eq(&asked.watching, watching) && asked.arm == arm && asked.unit == unit;
+        if self.is_finished || self.asked().any(is_known) {
+            return;
+        }
+        let asked = Asked { watching: Arc::clone(watching), arm, unit };
+        if self.first.is_none() {
+            self.first = Some(asked);
+        } else if self.more.len() < MOST.saturating_sub(1) {
+            self.more.push(asked);
+        } else {
+            watching.credit_overflow(arm, unit);
+        }
+    }
+
     /// Credits the end, if it is the first. The clock is read only where somebody wants to know.
     fn finish(&mut self, outcome: Outcome, latency: impl FnOnce() -> Duration) {
         if std::mem::replace(&mut self.is_finished, true) || self.first.is_none() {
             return;
         }
-        self.credit(Ended { outcome, latency: latency() });
-        let events = std::mem::take(&mut self.events);
-        self.credit_events(&events);
+        let ended = Ended { outcome, latency: latency() };
+        match (&self.first, self.more.as_slice()) {
+            (Some(only), []) => only.watching.credit(only.arm, std::iter::once(only.unit), ended),
+            _ => self.credit(ended),
+        }
+        if !self.events.is_empty() {
+            let events = std::mem::take(&mut self.events);
+            self.credit_events(&events);
+        }
     }
 
     fn asked(&self) -> impl Iterator<Item = &Asked> {

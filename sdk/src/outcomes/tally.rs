@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
+    hash::{BuildHasher, Hasher},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
@@ -49,6 +50,45 @@ struct Unit {
     seen: u32,
 }
 
+/// Spreads units over a map. They are hashes already, but those of one shard and a small percentage have bits in common
+/// at both ends; and who may choose many units must not choose where they fall.
+#[derive(Debug, Clone, Copy)]
+struct Spread {
+    seed: u64,
+    hash: u64,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self { seed: fastrand::u64(..) | 1, hash: 0 }
+    }
+}
+
+impl BuildHasher for Spread {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.hash
+    }
+
+    /// The upper half of the product depends on every bit of the number, and so does the sum of both.
+    fn write_u64(&mut self, number: u64) {
+        let product = u128::from(number ^ self.seed.rotate_left(32)).wrapping_mul(u128::from(self.seed));
+        let (low, high) = (product & u128::from(u64::MAX), product >> 64);
+        self.hash = u64::try_from(low ^ high).unwrap_or(0);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.hash ^ u64::from(*byte)));
+    }
+}
+
 /// An event in this second.
 #[derive(Debug, Default)]
 struct Event {
@@ -75,7 +115,7 @@ pub(super) struct Tally {
     events: BTreeMap<usize, Event>,
     latency: Latency,
     distinct: Distinct,
-    units: HashMap<u64, Unit>,
+    units: HashMap<u64, Unit, Spread>,
 }
 
 impl Tally {

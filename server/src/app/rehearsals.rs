@@ -1,6 +1,6 @@
 //! What a plan would do, before it does it: predictions and rehearsals. Nothing is read or written but the plan.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use storyflag_release::{
     PlanCalendar,
@@ -37,7 +37,7 @@ pub struct Rehearsed {
 /// Plays a plan through. Takes a processor for up to seconds.
 pub fn rehearse_plan(plan: &Plan, ask: &RehearsalAsk) -> Rehearsed {
     let course = Course::of(plan, &plan.plan);
-    let calendar = PlanCalendar { calendar: plan.calendar.clone(), freezes: Vec::new() };
+    let calendar = PlanCalendar { calendar: Cow::Borrowed(&plan.calendar), freezes: Cow::default() };
     let mut generator = SplitMix(u64::from(ask.seed));
     let rehearsal = rehearse(&course, &ask.profile, &calendar, ask.start_ms, &mut || generator.draw());
     Rehearsed { course, rehearsal }

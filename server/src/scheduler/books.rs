@@ -2,7 +2,7 @@
 //!
 //! The service keeps these books in its database (`app/releases/books.rs`); simulations keep them in memory.
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, future::Future, sync::Arc};
 
 use serde_json::Value;
 use storyflag_evaluation::Identity;
@@ -146,7 +146,7 @@ pub trait Entry: Send {
 
 impl Carried {
     /// When its steps may go, with an environment's freezes.
-    pub fn calendar(&self, freezes: &[Freeze]) -> PlanCalendar {
-        PlanCalendar { calendar: self.calendar.clone(), freezes: freezes.to_vec() }
+    pub fn calendar<'a>(&'a self, freezes: &'a [Freeze]) -> PlanCalendar<'a> {
+        PlanCalendar { calendar: Cow::Borrowed(&self.calendar), freezes: Cow::Borrowed(freezes) }
     }
 }

@@ -1,12 +1,12 @@
 //! What a node has in memory of one environment's releases. Time is a parameter.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use storyflag_release::{
     evidence::{Instances, Reading, Second},
     machine::{Command, Effect, NoticeKind},
     plan::Freeze,
-    run::{Row, Run},
+    run::{Rows, Run},
 };
 
 use super::{
@@ -181,7 +181,7 @@ impl<B: Books> Follower<B> {
         let held = self.held.get(&id).ok_or_else(gone)?;
         let carried = &held.stored.carried;
         let seen = self.targetings.get(&carried.flag).ok_or_else(gone)?;
-        let input = input(&held.stored.run, seen, &held.news, Some(command.clone()));
+        let input = input(&held.stored.run, seen, held.news.clone(), Some(command.clone()));
         let (state, effects) =
             self.books.step(&carried.course, held.stored.run.state.clone(), &input, &carried.calendar(&self.freezes), now);
         match refused(&effects) {
@@ -202,7 +202,8 @@ impl<B: Books> Follower<B> {
 
     /// Loads what is new or was written by another node, and lets go of what is not watched any more.
     async fn take_in(&mut self, heads: &[ReleaseHead], now: i64) -> Result<(), Error> {
-        self.held.retain(|id, _| heads.iter().any(|head| head.id == *id));
+        let watched: BTreeSet<i64> = heads.iter().map(|head| head.id).collect();
+        self.held.retain(|id, _| watched.contains(id));
         for head in heads {
             match self.take_in_one(*head, now).await {
                 Ok(()) => {}
@@ -262,11 +263,11 @@ impl<B: Books> Follower<B> {
     }
 
     /// How far nodes have come, and the rows that some release has not folded or whose instances were not heard yet.
-    async fn rows(&self) -> Result<(Vec<NodeHead>, Vec<Row>), Error> {
+    async fn rows(&self) -> Result<(Vec<NodeHead>, Rows), Error> {
         let mut rows = Vec::new();
         let runs = || self.list().map(|stored| &stored.run).filter(|run| !run.state.has_ended());
         if runs().next().is_none() {
-            return Ok((Vec::new(), rows));
+            return Ok((Vec::new(), Rows::default()));
         }
         let nodes = self.books.nodes().await?;
         for node in &nodes {
@@ -280,13 +281,13 @@ impl<B: Books> Follower<B> {
                 rows.extend(self.books.rows(&node.node, after).await?);
             }
         }
-        Ok((nodes, rows))
+        Ok((nodes, Rows::new(rows)))
     }
 
     /// Hears who reported, each as long ago as its node's rows say. Of a node that goes on, the minute before it was met counts
     /// too: who fell silent in it is missed, not forgotten. One that does not go on may be long gone, and its instances are
     /// with other nodes.
-    fn hear_instances(&mut self, nodes: &[NodeHead], rows: &[Row], now: i64) {
+    fn hear_instances(&mut self, nodes: &[NodeHead], rows: &Rows, now: i64) {
         self.heard.retain(|node, _| nodes.iter().any(|head| head.node == *node));
         for head in nodes {
             let after = match self.heard.get(&head.node) {
@@ -317,14 +318,14 @@ impl<B: Books> Follower<B> {
         // What has ended looks at no targeting: its flag may be archived before its report is out.
         let ended = held.stored.run.state.has_ended().then(Seen::default);
         let Some(seen) = self.targetings.get(&carried.flag).or(ended.as_ref()) else { return Ok(()) };
-        let input = input(&held.stored.run, seen, &held.news, None);
+        let input = input(&held.stored.run, seen, std::mem::take(&mut held.news), None);
         let (state, effects) =
             self.books.step(&carried.course, held.stored.run.state.clone(), &input, &carried.calendar(&self.freezes), now);
         if effects.is_empty() {
             held.stored.run.state = state;
-            held.news = News::default();
             return Ok(());
         }
+        held.news = News { seconds: input.seconds, health: input.health.unwrap_or_default() };
         // Read before the lock is taken: a report is long, and nobody waits for it.
         let reports = |effect: &Effect| matches!(effect, Effect::Notify(notice) if notice.kind == NoticeKind::Report);
         let report = if effects.iter().any(reports) { self.books.report(carried).await? } else { None };

@@ -209,5 +209,5 @@ impl Scheduler {
 
 /// What the machine is told when somebody's own write changed the targeting.
 pub(crate) fn machine_input(run: &Run, seen: &Seen) -> Input {
-    Input { health: None, ..transition::input(run, seen, &transition::News::default(), None) }
+    Input { health: None, ..transition::input(run, seen, transition::News::default(), None) }
 }

@@ -38,14 +38,14 @@ pub(super) enum Transacted {
 }
 
 /// What the machine is told.
-pub(super) fn input(run: &Run, seen: &Seen, news: &News, command: Option<Command>) -> Input {
+pub(super) fn input(run: &Run, seen: &Seen, news: News, command: Option<Command>) -> Input {
     let targeting = Targeting {
         owned: seen.owned.clone(),
         rollout_changed: run.state.started_ms.is_some() && seen.rollout_revision != Some(run.rollout_revision),
         killed: seen.killed,
         by: seen.by.clone(),
     };
-    Input { targeting, command, seconds: news.seconds.clone(), health: Some(news.health.clone()) }
+    Input { targeting, command, seconds: news.seconds, health: Some(news.health) }
 }
 
 /// Evaluates `stored` in a transaction of its own, and commits what comes out of it: all of it, or nothing.
@@ -67,7 +67,7 @@ pub(super) async fn transact<B: Books>(books: &B, stored: &Stored, news: &News, 
     let freezes = books.freezes(now).await?;
     let mut run = stored.run.clone();
     follow_before_start(&mut run, &seen);
-    let input = input(&run, &seen, news, command.clone());
+    let input = input(&run, &seen, news.clone(), command.clone());
     let (state, effects) = books.step(&carried.course, run.state, &input, &carried.calendar(&freezes), now);
     let refused = refused(&effects);
     // A command that is refused beside something that happens by itself, such as a rollback, does not hold that back.

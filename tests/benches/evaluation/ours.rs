@@ -8,6 +8,10 @@ use storyflag_evaluation::{CohortList, Context, Identity, Ruleset};
 pub struct Ours(Client);
 
 impl Ours {
+    pub fn of(client: Client) -> Self {
+        Self(client)
+    }
+
     pub fn new(flags: &[String], cohort: &str, list: &CohortList) -> Self {
         let folder = std::env::temp_dir().join(format!("storyflag-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();

@@ -9,6 +9,7 @@ use storyflag_evaluation::{CohortList, Context, unit_hash};
 use crate::{
     floor::{self, Flag, Rule, User},
     ours::Ours,
+    served::{Served, watched},
 };
 
 /// How many users there are. They take turns.
@@ -26,6 +27,9 @@ pub struct World {
     pub ours: Ours,
     /// One for each user, as if all of them asked at once.
     pub requests: Vec<ForContext>,
+    /// The same flags with telemetry on: those of the first four workloads are watched, and one of 25 in the mix.
+    pub served: Served,
+    pub served_requests: Vec<ForContext>,
     pub floor: floor::Flags,
     pub mixed: Vec<String>,
 }
@@ -53,7 +57,20 @@ impl World {
         });
         let ours = Ours::new(&texts, &cohort.to_string(), &list);
         let requests = contexts.iter().map(|context| ours.request(context)).collect();
-        Self { contexts, users, requests, ours, floor: floor::Flags::new(pairs.into_iter().map(|pair| (pair.key, pair.flag))), mixed }
+        let is_watched = |index: usize| index >= MIXED || index.is_multiple_of(25);
+        let text = |(index, pair): (usize, &Pair)| if is_watched(index) { watched(&pair.item) } else { pair.item.to_string() };
+        let served = Served::new(&pairs.iter().enumerate().map(text).collect::<Vec<_>>(), &cohort.to_string(), &list);
+        let served_requests = contexts.iter().map(|context| served.ours.request(context)).collect();
+        Self {
+            contexts,
+            users,
+            requests,
+            served,
+            served_requests,
+            ours,
+            floor: floor::Flags::new(pairs.into_iter().map(|pair| (pair.key, pair.flag))),
+            mixed,
+        }
     }
 }
 
