@@ -71,7 +71,7 @@ impl Trigger {
 
     fn told(&self, is_narrow: bool) -> Line {
         match (self.e, self.turns_back_at.filter(|_| !is_narrow)) {
-            _ if self.shown_to_hold => Line::of(Tone::Good, "shown to hold"),
+            _ if self.shown_to_hold => Line::of(Tone::Good, if is_narrow { "holds" } else { "shown to hold" }),
             _ if self.kind == "reading" && self.last.is_null() => Line::of(Tone::Warning, "not read yet"),
             _ if self.kind == "reading" => Line::of(Tone::Plain, &format!("last {}", in_words(&self.last))),
             (Some(e), Some(limit)) => Line::of(Tone::Plain, &format!("e = {} of {}", number(e), number(limit))),

@@ -64,13 +64,22 @@ impl Line {
             for word in text.split_inclusive(' ') {
                 let width = word.trim_end_matches(' ').chars().count();
                 if line.width() > 0 && line.width().saturating_add(width) > columns {
-                    lines.push(std::mem::take(&mut line));
+                    lines.push(std::mem::take(&mut line).trimmed());
                 }
                 line.0.push((tone, word.to_owned()));
             }
         }
         lines.push(line);
         lines
+    }
+
+    /// Without the blank between its last word and the next line's first.
+    fn trimmed(mut self) -> Self {
+        if let Some((_, text)) = self.0.last_mut() {
+            let kept = text.trim_end_matches(' ').len();
+            text.truncate(kept);
+        }
+        self
     }
 
     /// Cut where it would not fit.
@@ -128,5 +137,6 @@ mod tests {
         let line = Line::of(Tone::Bad, "one").with(Tone::Plain, ": two three-and-four 5");
         let rendered: Vec<String> = line.wrapped(8).iter().map(|line| line.render(false)).collect();
         assert_eq!(rendered, ["one: two", "three-and-four", "5"]);
+        assert_eq!(Line::of(Tone::Plain, "12 345 6").wrapped(6).first().map(Line::width), Some(6), "no blank at its end");
     }
 }

@@ -49,7 +49,7 @@ impl Page<'_> {
         lines.extend(section("TARGETS", self.whole(self.targets())));
         lines.extend(section("TO DO", self.whole(advice(self.release, self.environment).map(|advice| Line::of(Tone::Warning, &advice)))));
         lines.extend(section("STEPS", self.ramp()));
-        lines.extend(section("NEXT", self.next()));
+        lines.extend(section("NEXT", self.whole(self.next())));
         lines.extend(section("TRIGGERS", self.triggers()));
         lines.extend(section("RATES", self.rates()));
         lines.extend(section("INSTANCES", self.whole(self.instances())));
@@ -62,7 +62,7 @@ impl Page<'_> {
     /// Only what a decision rests on.
     pub(super) fn grounds(&self) -> Vec<Line> {
         let mut lines = vec![self.title(), self.state()];
-        lines.extend(section("NEXT", self.next()));
+        lines.extend(section("NEXT", self.whole(self.next())));
         lines.extend(section("TRIGGERS", self.triggers()));
         lines.extend(section("RATES", self.rates()));
         lines.extend(section("INSTANCES", self.whole(self.instances())));

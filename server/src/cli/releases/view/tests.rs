@@ -158,6 +158,14 @@ fn completed_and_not_proven() {
 }
 
 #[test]
+fn at_the_last_step() {
+    let step = json!({"number": 5, "of": 5, "percentage": 100, "since": "2026-12-01T10:00:00Z", "bake_ms": 3_600_000, "baked_ms": 1_200_000, "approved": true});
+    let arms = json!({"treatment": {"requests": 100, "success": 100, "slow": {"1000": 0.0}}});
+    let next = json!({"percentage": null, "earliest_at": "2026-12-01T11:00:00Z", "left_ms": 2_400_000});
+    check("last-step", json!({"step": step, "next": next, "arms": arms}));
+}
+
+#[test]
 fn nothing_is_asked_of_what_a_service_does_not_tell() {
     let release = Release::read(r#"{"release": "DP-1-1"}"#).unwrap();
     assert!(shown(&release, 100).starts_with("DP-1-1 in production\n"), "{}", shown(&release, 100));
