@@ -147,8 +147,8 @@ impl Entry for MeteredEntry<'_> {
         self.entry.record(id, record, revision).await
     }
 
-    async fn tell(&mut self, carried: &Carried, notice: &Notice, state: &State) -> Result<(), Error> {
-        self.entry.tell(carried, notice, state).await
+    async fn tell(&mut self, carried: &Carried, notice: &Notice, state: &State, report: Option<&serde_json::Value>) -> Result<(), Error> {
+        self.entry.tell(carried, notice, state, report).await
     }
 
     fn audit(&mut self, carried: &Carried, command: &Command) {

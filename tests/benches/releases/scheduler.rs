@@ -162,7 +162,7 @@ impl Scene {
 fn arms(number: usize, stored: &Stored, second: i64) -> impl Iterator<Item = Watched> {
     let with_cohort = number.is_multiple_of(3);
     let arms = [Arm::Treatment, Arm::Control, Arm::Cohort].into_iter().take(if with_cohort { 3 } else { 2 });
-    let fails = |arm: usize| (number as i64 + second + arm as i64 * 3) % 10 == 0;
+    let fails = move |arm: usize| (number as i64 + second + arm as i64 * 3) % 10 == 0;
     arms.enumerate().map(move |(place, arm)| Watched {
         flag: stored.carried.flag.clone(),
         rollout_revision: stored.run.credited_revision,
