@@ -58,16 +58,24 @@ impl Run {
         }
     }
 
-    /// Takes in rows: of each node those after its cursor, in the order of (second, node). What several nodes heard in
-    /// seconds of the same number is added up. Rows that tell nothing of `flag` move the cursor alone.
+    /// Takes in rows: of each node those after its cursor, in order. The first new row of every node makes the first second,
+    /// their second rows the next one, and so on: two nodes that hear for a second make one second, and their clocks are
+    /// never compared. Rows that tell nothing of `flag` move the cursor alone.
     pub fn fold(&mut self, flag: &str, rows: &Rows) -> Vec<Second> {
-        let mut seconds: Vec<(i64, Second)> = Vec::new();
+        let mut seconds: Vec<Second> = Vec::new();
+        // Per node: the number of its last row, and whose turn that was.
+        let mut turns: BTreeMap<&str, (i64, usize)> = BTreeMap::new();
         for (row, watched) in rows.of(flag).filter(|(row, _)| self.is_new(row)) {
-            if seconds.last().is_none_or(|(number, _)| *number != row.second) {
-                seconds.push((row.second, Second::default()));
+            let (number, turn) = turns.entry(&row.node).or_insert((row.second, 0));
+            if *number != row.second {
+                (*number, *turn) = (row.second, turn.saturating_add(1));
             }
-            let Some((_, sum)) = seconds.last_mut() else { continue };
-            sum.add_watched(watched, self.credited_revision);
+            if seconds.len() <= *turn {
+                seconds.resize(turn.saturating_add(1), Second::default());
+            }
+            if let Some(sum) = seconds.get_mut(*turn) {
+                sum.add_watched(watched, self.credited_revision);
+            }
         }
         for (node, second) in &rows.last {
             match self.cursors.get_mut(node) {
@@ -75,7 +83,7 @@ impl Run {
                 None => drop(self.cursors.insert(node.clone(), *second)),
             }
         }
-        seconds.into_iter().map(|(_, second)| second).collect()
+        seconds
     }
 
     fn is_new(&self, row: &Row) -> bool {
@@ -164,7 +172,8 @@ mod tests {
         assert_eq!(fold(&mut run, "US-1", &rows), []);
         // A node whose clock is an hour behind counts all the same.
         assert_eq!(requests(fold(&mut run, "US-1", &[row("c", 3, 7, 5)])), [5]);
-        assert_eq!(fold(&mut run, "US-2", &[row("c", 4, 7, 5)]), [], "nothing is said of this flag");
+        assert_eq!(requests(fold(&mut run, "US-1", &[row("c", 4, 7, 5), row("a", 13, 7, 1), row("a", 14, 7, 2)])), [6, 2], "one second");
+        assert_eq!(fold(&mut run, "US-2", &[row("c", 5, 7, 5)]), [], "nothing is said of this flag");
     }
 
     #[test]
