@@ -58,20 +58,6 @@ impl Tally {
             *self.ends.entry(dump.run.state.phase.name()).or_default() += 1;
         }
     }
-
-    pub(crate) fn add(&mut self, other: Self) {
-        for (key, met) in other.met {
-            let known = self.met.entry(key).or_default();
-            known.done += met.done;
-            known.refused += met.refused;
-        }
-        self.faults += other.faults;
-        self.commands += other.commands;
-        self.transitions += other.transitions;
-        for (end, count) in other.ends {
-            *self.ends.entry(end).or_default() += count;
-        }
-    }
 }
 
 /// A history on the model: nothing in it ever waits for anything real.

@@ -39,7 +39,6 @@ pub(crate) struct Node<S: Shelf> {
 pub(crate) struct Answer {
     pub(crate) time: i64,
     pub(crate) release: usize,
-    pub(crate) by: String,
     pub(crate) what: What,
     pub(crate) said: Said,
     /// How many commits there were.
@@ -92,7 +91,7 @@ pub(crate) async fn work<S: Shelf>(
             let state = desk.state();
             (state.time, state.commits.len())
         };
-        answers.push(Answer { time, release, by: ask.by.to_owned(), what: What::Command(ask.kind), said, commits });
+        answers.push(Answer { time, release, what: What::Command(ask.kind), said, commits });
     }
     let looked = look(&shelf, &desk, &mut follower, moved, &readings, now).await;
     if let Err(error) = &looked
@@ -161,6 +160,6 @@ pub(crate) async fn edit<S: Shelf>(shelf: S, desk: Arc<Desk>, release: usize, fl
         let state = desk.state();
         (state.time, state.commits.len())
     };
-    let answer = Answer { time, release, by: by.to_owned(), what: What::Edit(edit), said, commits };
+    let answer = Answer { time, release, what: What::Edit(edit), said, commits };
     Finished { follower: None, moved: None, answers: vec![answer] }
 }
