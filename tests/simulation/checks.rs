@@ -18,7 +18,6 @@ const FRESH_MS: i64 = 7_000;
 
 struct Checked<'h> {
     history: &'h History,
-    index: usize,
     created: &'h Created,
     dump: &'h Dump,
     by: String,
@@ -34,7 +33,6 @@ pub(crate) fn check(history: &History) -> Vec<String> {
     for (index, (created, dump)) in history.created.iter().zip(&history.dumps).enumerate() {
         let mut checked = Checked {
             history,
-            index,
             created,
             dump,
             by: format!("release:{}", created.carried.key),
@@ -87,6 +85,9 @@ impl Checked<'_> {
         }
         if run.phase.name() != from || self.dump.live == has_ended(&from) {
             self.fail(format!("the timeline ends with {from}, the row with {}", run.phase.name()));
+        }
+        if self.dump.live && !self.dump.watching {
+            self.fail("its flag is not watched, and it has not ended");
         }
     }
 
@@ -435,6 +436,5 @@ impl Checked<'_> {
                 self.fail(format!("nobody was told of {} ({})", row.number, named(&row.to)));
             }
         }
-        let _ = self.index;
     }
 }

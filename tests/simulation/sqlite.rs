@@ -38,7 +38,7 @@ use super::{
 
 const PROJECT: &str = "default";
 /// Releases of a history.
-pub(crate) const FLAGS: usize = 8;
+pub(crate) const FLAGS: usize = 24;
 
 const PUT_SECOND: &str = "insert into telemetry_seconds (environment, node, second, heard) values ($1, $2, $3, $4)";
 const PUT_NODE: &str = "insert into telemetry_nodes (environment, node, second) values ($1, $2, $3) \

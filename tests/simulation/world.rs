@@ -133,9 +133,14 @@ impl<S: Shelf> World<S> {
         let releases = if options.releases > 1 { options.releases } else { 1 + usize::from(world.dice.chance(10)) };
         for index in 0..releases {
             let dice = &mut world.dice;
+            let mut spec = Spec::draw(dice);
+            if options.serial {
+                // Where all wait for the longest, none is long.
+                spec.bakes_ms = spec.bakes_ms.map(|bake_ms| 3_000 + bake_ms % 6_000);
+            }
             let new = New {
                 flag: format!("US-{}", index + 1),
-                spec: Spec::draw(dice),
+                spec,
                 start_at: dice.chance(12).then(|| options.begins + dice.between(1, 10) * 1_000),
                 from: dice.chance(8).then(|| dice.below(4)),
                 percentage: agenda::draw_baseline(dice),
