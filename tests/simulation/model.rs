@@ -363,6 +363,7 @@ impl Shelf for Model {
             run: row.stored.run.clone(),
             number: row.stored.head.number,
             live: row.live,
+            watching: row.watching,
             serves: tables.flags[flag].serves.clone(),
             notices: Some(notices.map(|(_, to, slot)| (to.clone(), slot.clone())).collect()),
         }

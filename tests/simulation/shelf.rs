@@ -106,6 +106,7 @@ pub(crate) struct Dump {
     pub(crate) run: Run,
     pub(crate) number: i64,
     pub(crate) live: bool,
+    pub(crate) watching: bool,
     pub(crate) serves: Serves,
     /// (audience, slot), where the store keeps them.
     pub(crate) notices: Option<Vec<(String, String)>>,

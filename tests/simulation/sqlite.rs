@@ -300,6 +300,7 @@ impl Shelf for Sqlite {
             run,
             number: row.number,
             live: row.live,
+            watching: row.watching,
             serves,
             notices: None,
         }
