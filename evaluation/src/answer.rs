@@ -4,7 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bucket::unit_hash, compile::flag::Flag, context::Context, value::Value};
+use crate::{
+    bucket::{bucket_of, unit_hash},
+    compile::flag::Flag,
+    context::Context,
+    value::Value,
+};
 
 /// Why the answer is what it is; the words of OpenFeature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,20 +110,22 @@ impl Arm {
 pub(crate) struct Outcome {
     pub(crate) variant: u16,
     pub(crate) rule: u16,
-    pub(crate) bucket: u32,
     pub(crate) reason: Reason,
     pub(crate) arm: Arm,
     pub(crate) error: Option<EvaluationError>,
+    /// Whether the rollout looked at the unit's bucket.
+    pub(crate) has_hash: bool,
+    /// The unit's hash there, from which its bucket comes.
+    pub(crate) hash: u64,
 }
 
 impl Outcome {
     pub(crate) const NO_VARIANT: u16 = u16::MAX;
     pub(crate) const NO_RULE: u16 = u16::MAX;
-    const NO_BUCKET: u32 = u32::MAX;
 
     #[inline]
     pub(crate) const fn served(variant: u16, reason: Reason, arm: Arm) -> Self {
-        Self { variant, rule: Self::NO_RULE, bucket: Self::NO_BUCKET, reason, arm, error: None }
+        Self { variant, rule: Self::NO_RULE, reason, arm, error: None, has_hash: false, hash: 0 }
     }
 
     pub(crate) const fn disabled(off: u16) -> Self {
@@ -129,10 +136,11 @@ impl Outcome {
         Self {
             variant: Self::NO_VARIANT,
             rule: Self::NO_RULE,
-            bucket: Self::NO_BUCKET,
             reason: Reason::Error,
             arm: Arm::Outside,
             error: Some(error),
+            has_hash: false,
+            hash: 0,
         }
     }
 }
@@ -184,7 +192,7 @@ impl<'a> Evaluation<'a> {
 
     /// The unit's bucket, 0 to 999,999, where the rollout looked at it.
     pub fn bucket(&self) -> Option<u32> {
-        (self.outcome.bucket != Outcome::NO_BUCKET).then_some(self.outcome.bucket)
+        self.outcome.has_hash.then(|| bucket_of(self.outcome.hash))
     }
 
     /// Where the evaluation stands in an experiment's sense.
@@ -194,7 +202,13 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The hash of the context's unit under the flag's seed, from which its bucket comes; `None` without a unit or a flag.
+    ///
+    /// `context` is the one that was asked for: where the rollout looked at its bucket, nothing is hashed again.
+    #[inline]
     pub fn unit_hash(&self, context: &Context) -> Option<u64> {
+        if self.outcome.has_hash {
+            return Some(self.outcome.hash);
+        }
         let flag = self.flag?;
         context.unit(&flag.unit, |unit| unit_hash(unit.as_bytes(), flag.rollout.seed))
     }

@@ -28,7 +28,13 @@ pub fn unit_hash(unit: &[u8], seed: u64) -> u64 {
 /// The bucket of a unit, 0 to 999,999: `(XXH3_64(unit, seed) * 1_000_000) >> 64` in 128-bit arithmetic.
 #[inline]
 pub fn bucket(unit: &[u8], seed: u64) -> u32 {
-    let product = u128::from(unit_hash(unit, seed)) * u128::from(BUCKETS);
+    bucket_of(unit_hash(unit, seed))
+}
+
+/// The bucket that belongs to a unit's hash.
+#[inline]
+pub(crate) fn bucket_of(hash: u64) -> u32 {
+    let product = u128::from(hash) * u128::from(BUCKETS);
     // The product is below BUCKETS << 64, so its upper half is below BUCKETS and fits.
     #[allow(clippy::cast_possible_truncation)]
     let bucket = (product >> 64) as u32;

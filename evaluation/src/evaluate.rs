@@ -3,7 +3,7 @@
 use crate::{
     answer::{Arm, Evaluation, EvaluationError, Outcome, Reason},
     asked::Asked,
-    bucket::{bucket, unit_hash},
+    bucket::{bucket, bucket_of, unit_hash},
     compile::{
         cohort::Cohort,
         condition::{CompiledCondition, CompiledTest},
@@ -145,15 +145,15 @@ fn by_bucket(flag: &Flag, targeting: Option<&CompiledTargeting>, context: &Conte
         let reason = if plain { Reason::Static } else { Reason::Default };
         return if is_in { serve_in(flag, targeting, context, reason, arm) } else { Outcome::served(rollout.otherwise, reason, arm) };
     }
-    let Some(bucket) = context.unit(&flag.unit, |unit| bucket(unit.as_bytes(), rollout.seed)) else {
+    let Some(hash) = context.unit(&flag.unit, |unit| unit_hash(unit.as_bytes(), rollout.seed)) else {
         return Outcome::error(EvaluationError::TargetingKeyMissing);
     };
-    let outcome = if bucket < rollout.below {
+    let outcome = if bucket_of(hash) < rollout.below {
         serve_in(flag, targeting, context, Reason::Split, Arm::Treatment)
     } else {
         Outcome::served(rollout.otherwise, Reason::Split, Arm::Control)
     };
-    Outcome { bucket, ..outcome }
+    Outcome { has_hash: true, hash, ..outcome }
 }
 
 #[inline]

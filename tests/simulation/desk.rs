@@ -27,6 +27,8 @@ pub(crate) struct Desk {
 pub(crate) struct Shared {
     /// Milliseconds by no node's clock.
     pub(crate) time: i64,
+    /// By how much each process' clock is wrong.
+    pub(crate) offsets: HashMap<u64, i64>,
     pub(crate) away: bool,
     /// The transaction that holds the environment's row.
     pub(crate) writer: Option<u64>,

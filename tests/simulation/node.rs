@@ -75,12 +75,11 @@ pub(crate) async fn work<S: Shelf>(
     asked: Vec<(usize, i64, Ask)>,
     moved: Option<(u64, i64)>,
     reading: Option<Reading>,
-    now: i64,
 ) -> Finished<S> {
     let readings = |_: &str| reading.clone();
     let mut answers = Vec::new();
     for (release, id, ask) in asked {
-        let done = command(&shelf, &desk, &mut follower, id, &ask, &readings, now).await;
+        let done = command(&shelf, &desk, &mut follower, id, &ask, &readings).await;
         let said = match done {
             Ok(()) => Said::Done(None),
             Err(Error::Unavailable { .. }) => Said::Unknown,
@@ -93,7 +92,7 @@ pub(crate) async fn work<S: Shelf>(
         };
         answers.push(Answer { time, release, what: What::Command(ask.kind), said, commits });
     }
-    let looked = look(&shelf, &desk, &mut follower, moved, &readings, now).await;
+    let looked = look(&shelf, &desk, &mut follower, moved, &readings).await;
     if let Err(error) = &looked
         && !matches!(error, Error::Unavailable { .. })
     {
@@ -108,12 +107,11 @@ async fn look<S: Shelf>(
     follower: &mut Follower<Watched<S::Books>>,
     moved: Option<(u64, i64)>,
     readings: &(dyn Fn(&str) -> Option<Reading> + Sync),
-    now: i64,
 ) -> Result<(u64, i64), Error> {
     desk.go(Op::Heads).await?;
     let heads = shelf.heads().await?;
     let stands = shelf.stands().await?;
-    follower.tick(&heads, moved != Some(stands), readings, now).await?;
+    follower.tick(&heads, moved != Some(stands), readings).await?;
     Ok(stands)
 }
 
@@ -124,7 +122,6 @@ async fn command<S: Shelf>(
     id: i64,
     ask: &Ask,
     readings: &(dyn Fn(&str) -> Option<Reading> + Sync),
-    now: i64,
 ) -> Result<(), Error> {
     desk.go(Op::Heads).await?;
     let head = shelf.head_of(id).await?;
@@ -135,7 +132,7 @@ async fn command<S: Shelf>(
         false => Ok(()),
     };
     let command = Command { kind: ask.kind.clone(), actor: ask.by.to_owned(), reason: Some("so it is".to_owned()), force: ask.force };
-    follower.command(head, &command, &matches, readings, now).await.map(drop)
+    follower.command(head, &command, &matches, readings).await.map(drop)
 }
 
 /// A change by hand.

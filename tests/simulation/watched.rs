@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use storyflag_evaluation::Identity;
@@ -14,7 +15,7 @@ use storyflag_release::{
 };
 use storyflag_server::{
     error::Error,
-    scheduler::{Books, Carried, Entry, NodeHead, Seen, Stored},
+    scheduler::{Books, Carried, Entry, Moment, NodeHead, Seen, Stored},
     store::ReleaseHead,
 };
 
@@ -208,6 +209,12 @@ impl<B: Books> Books for Watched<B> {
         let done = self.inner.unwatch(stored).await;
         self.desk.let_go(token);
         done
+    }
+
+    fn moment(&self) -> Moment {
+        let state = self.desk.state();
+        let offset = state.offsets.get(&self.process).copied().unwrap_or_default();
+        Moment { now_ms: state.time + offset, steady: Duration::from_millis(state.time.unsigned_abs()) }
     }
 
     fn step(&self, course: &Course, state: State, input: &Input, calendar: &dyn Calendar, now: i64) -> Outcome {

@@ -207,6 +207,7 @@ impl<S: Shelf> World<S> {
     /// A process, with nothing in memory.
     fn born(&mut self, offset: i64) -> Node<S> {
         self.processes += 1;
+        self.desk.state().offsets.insert(self.processes, offset);
         let books = Watched::new(self.shelf.books(), Arc::clone(&self.desk), self.processes);
         Node {
             process: self.processes,
@@ -314,6 +315,7 @@ impl<S: Shelf> World<S> {
             }
             Fault::ClockJumps { node, by_ms } => {
                 self.nodes[node].offset += by_ms;
+                self.desk.state().offsets.insert(self.nodes[node].process, self.nodes[node].offset);
                 if self.dice.chance(30) {
                     self.crowd.instances.iter_mut().for_each(|instance| instance.silent_until = until(60));
                     self.disturb(until(60));
@@ -424,8 +426,7 @@ impl<S: Shelf> World<S> {
             }
             let Some(follower) = node.follower.take() else { continue };
             let asked = std::mem::take(&mut node.asked);
-            let now = self.now + node.offset;
-            let task = work(self.shelf.clone(), Arc::clone(&self.desk), follower, asked, node.moved, reading.clone(), now);
+            let task = work(self.shelf.clone(), Arc::clone(&self.desk), follower, asked, node.moved, reading.clone());
             self.tasks.push(Task { node: Some(index), future: Box::pin(task), at: None, sleeps_until: 0 });
         }
     }

@@ -50,7 +50,7 @@ struct Heard {
 }
 
 impl Instances {
-    /// Takes in that an instance reported at `at_ms` (the reader's clock) that it runs `applied`.
+    /// Takes in that an instance reported at `at_ms` (by a clock of the reader's that never jumps) that it runs `applied`.
     pub fn hear(&mut self, instance: &str, applied: Identity, goodbye: bool, at_ms: i64) {
         let heard = Heard { at_ms, applied: applied.pair(), goodbye };
         if let Some(known) = self.heard.get_mut(instance) {
@@ -68,14 +68,7 @@ impl Instances {
         self.heard.insert(instance.to_owned(), heard);
     }
 
-    /// The reader's clock went back by so much: what was heard before is no younger for it.
-    pub fn clock_went_back(&mut self, by_ms: i64) {
-        for heard in self.heard.values_mut() {
-            heard.at_ms = heard.at_ms.saturating_sub(by_ms);
-        }
-    }
-
-    /// How telemetry stands at `now` for a release whose last write was `written`, at `written_ms`.
+    /// How telemetry stands at `now` for a release whose last write was `written`, at `written_ms`: by the same clock.
     pub fn health(&self, written: Identity, written_ms: i64, now: i64) -> Health {
         let mut health = Health::default();
         for (instance, heard) in self.heard.iter().filter(|(_, heard)| !heard.goodbye) {
@@ -135,17 +128,6 @@ mod tests {
         instances.hear("b", at(8), false, 2_000);
         instances.hear("b", at(7), false, 1_500);
         assert_eq!(instances.health(at(8), 0, 2_000).current, 1);
-    }
-
-    #[test]
-    fn what_was_heard_before_a_clock_went_back_is_no_news_after_it() {
-        let mut instances = Instances::default();
-        instances.hear("a", at(7), false, 3_600_000);
-        instances.clock_went_back(3_600_000);
-        let current = |instances: &Instances, now| instances.health(at(7), 0, now).current;
-        assert_eq!((current(&instances, 3_000), current(&instances, 3_001), current(&instances, 3_600_000)), (1, 0, 0));
-        instances.hear("a", at(7), false, 10_000);
-        assert_eq!(current(&instances, 11_000), 1);
     }
 
     #[test]

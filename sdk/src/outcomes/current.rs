@@ -28,9 +28,10 @@ thread_local! {
 
 /// Work that a thread may be doing.
 pub(super) enum Current {
-    /// Nobody else knows of it: it is moved rather than shared, and needs neither an allocation nor a lock.
+    /// Nobody else knows of it: it needs neither a count nor a lock. It goes into the thread and back at every poll, so it is
+    /// behind a pointer: copies of what was just written cost more than a short-lived allocation.
     #[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "the layer's"))]
-    Own(Work),
+    Own(Box<Work>),
     /// Somebody has, or had, a clone.
     Shared(Scope),
 }
@@ -39,7 +40,7 @@ impl Current {
     /// Shares it from now on.
     fn share(self) -> Scope {
         match self {
-            Self::Own(work) => Scope::of(work),
+            Self::Own(work) => Scope::of(*work),
             Self::Shared(scope) => scope,
         }
     }

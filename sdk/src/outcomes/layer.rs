@@ -132,7 +132,7 @@ where
 
     fn call(&mut self, request: Request<I>) -> Self::Future {
         // Without a watched flag in the process there is nothing to credit, and no clock to read.
-        let mut open = Open(is_anything_watched().then(|| Current::Own(Work::begin())));
+        let mut open = Open(is_anything_watched().then(|| Current::Own(Box::new(Work::begin()))));
         let future = open.enter(|| self.inner.call(request));
         OutcomeFuture { future, open, classify: self.classify.clone() }
     }

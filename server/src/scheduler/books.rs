@@ -13,6 +13,7 @@ use storyflag_release::{
     run::{Row, Run},
 };
 
+use super::Moment;
 use crate::{error::Error, store::ReleaseHead};
 
 /// What does not change of a release.
@@ -101,6 +102,11 @@ pub trait Books: Send + Sync {
 
     /// Ends the watch of a flag for a release whose report is out.
     fn unwatch(&self, stored: &Stored) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// What time it is.
+    fn moment(&self) -> Moment {
+        Moment::now()
+    }
 
     /// The machine.
     fn step(&self, course: &Course, state: State, input: &Input, calendar: &dyn Calendar, now: i64) -> Outcome {

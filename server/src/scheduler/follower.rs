@@ -1,9 +1,9 @@
-//! What a node has in memory of one environment's releases. Time is a parameter.
+//! What a node has in memory of one environment's releases. Time is the books'.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use storyflag_release::{
-    evidence::{Instances, Reading, Second},
+    evidence::{Reading, Second},
     machine::{Command, Effect, NoticeKind},
     plan::Freeze,
     run::{Rows, Run},
@@ -11,6 +11,7 @@ use storyflag_release::{
 
 use super::{
     books::{Books, NodeHead, Seen, Stored},
+    hearing::Hearing,
     transition::{Asked, News, Transacted, follow_before_start, input, refused, transact},
 };
 use crate::{error::Error, store::ReleaseHead};
@@ -19,8 +20,6 @@ use crate::{error::Error, store::ReleaseHead};
 const SNAPSHOT_EVERY_MS: i64 = 60_000;
 /// A flag is watched for so long after a release's end, in milliseconds: an hour longer than the report waits.
 const WATCHED_AFTER_MS: i64 = 25 * 3_600_000;
-/// What an instance said counts for so many seconds.
-const HEARD_S: i64 = 60;
 /// Without a second of telemetry, readings are told so often, in milliseconds: each makes a window of the tests.
 const READINGS_EVERY_MS: i64 = 2_000;
 /// Seconds that wait for a database, one by one.
@@ -32,11 +31,7 @@ const TRIES: usize = 5;
 pub struct Follower<B> {
     books: B,
     held: BTreeMap<i64, Held>,
-    instances: Instances,
-    /// Per node, the last second whose instances were heard; of a node that was just met, where it stood then.
-    heard: BTreeMap<String, Known>,
-    /// When it listened last, by its clock.
-    listened_ms: Option<i64>,
+    hearing: Hearing,
     targetings: HashMap<String, Seen>,
     freezes: Vec<Freeze>,
     /// Whether targetings and freezes are to be read again.
@@ -53,15 +48,6 @@ struct Held {
     readings_ms: i64,
 }
 
-/// What is known of a node's rows.
-#[derive(Debug, Clone, Copy)]
-enum Known {
-    /// It stood here when it was first seen. Whether it lives is not known until it goes on.
-    Met(i64),
-    /// Everybody up to here was heard.
-    Heard(i64),
-}
-
 /// What other sources say: from a query, its latest answer.
 pub type Readings<'r> = &'r (dyn Fn(&str) -> Option<Reading> + Sync);
 
@@ -75,16 +61,7 @@ impl Held {
 impl<B: Books> Follower<B> {
     /// Over these books, with nothing in memory.
     pub fn new(books: B) -> Self {
-        Self {
-            books,
-            held: BTreeMap::new(),
-            instances: Instances::default(),
-            heard: BTreeMap::new(),
-            listened_ms: None,
-            targetings: HashMap::new(),
-            freezes: Vec::new(),
-            unsure: true,
-        }
+        Self { books, held: BTreeMap::new(), hearing: Hearing::default(), targetings: HashMap::new(), freezes: Vec::new(), unsure: true }
     }
 
     /// The books.
@@ -107,10 +84,11 @@ impl<B: Books> Follower<B> {
     ///
     /// # Errors
     /// The database away: what was not done is done later.
-    pub async fn tick(&mut self, heads: &[ReleaseHead], moved: bool, readings: Readings<'_>, now: i64) -> Result<(), Error> {
+    pub async fn tick(&mut self, heads: &[ReleaseHead], moved: bool, readings: Readings<'_>) -> Result<(), Error> {
+        let now = self.books.moment().now_ms;
         self.unsure = self.unsure || moved;
         self.take_in(heads, now).await?;
-        self.hear(readings, now).await?;
+        self.hear(readings).await?;
         let ids: Vec<i64> = self.held.keys().copied().collect();
         for id in ids {
             match self.evaluate(id, now).await {
@@ -136,11 +114,11 @@ impl<B: Books> Follower<B> {
         command: &Command,
         matches: &(dyn Fn(u64) -> Result<(), Error> + Sync),
         readings: Readings<'_>,
-        now: i64,
     ) -> Result<Stored, Error> {
         let mut head = head;
         for _ in 0..TRIES {
-            self.look(head, readings, now).await?;
+            self.look(head, readings).await?;
+            let now = self.books.moment().now_ms;
             if self.held.get(&head.id).is_some_and(|held| held.stored.run.state.has_ended()) {
                 // Its report, if it is due, is not the command's affair.
                 self.evaluate(head.id, now).await?;
@@ -176,7 +154,8 @@ impl<B: Books> Follower<B> {
     ///
     /// # Errors
     /// 404, 409 with every reason.
-    pub fn would(&self, id: i64, command: &Command, now: i64) -> Result<Stored, Error> {
+    pub fn would(&self, id: i64, command: &Command) -> Result<Stored, Error> {
+        let now = self.books.moment().now_ms;
         let gone = || Error::NotFound("the release is gone".to_owned());
         let held = self.held.get(&id).ok_or_else(gone)?;
         let carried = &held.stored.carried;
@@ -194,10 +173,10 @@ impl<B: Books> Follower<B> {
     ///
     /// # Errors
     /// The database away.
-    pub async fn look(&mut self, head: ReleaseHead, readings: Readings<'_>, now: i64) -> Result<(), Error> {
+    pub async fn look(&mut self, head: ReleaseHead, readings: Readings<'_>) -> Result<(), Error> {
         self.unsure = true;
-        self.take_in_one(head, now).await?;
-        self.hear(readings, now).await
+        self.take_in_one(head, self.books.moment().now_ms).await?;
+        self.hear(readings).await
     }
 
     /// Loads what is new or was written by another node, and lets go of what is not watched any more.
@@ -232,7 +211,9 @@ impl<B: Books> Follower<B> {
     }
 
     /// Reads what telemetry has written, and what the targetings are.
-    async fn hear(&mut self, readings: Readings<'_>, now: i64) -> Result<(), Error> {
+    async fn hear(&mut self, readings: Readings<'_>) -> Result<(), Error> {
+        let moment = self.books.moment();
+        let now = moment.now_ms;
         if self.unsure {
             let mut flags: Vec<String> = self.list().map(|stored| stored.carried.flag.clone()).collect();
             flags.dedup();
@@ -240,12 +221,8 @@ impl<B: Books> Follower<B> {
             self.freezes = self.books.freezes(now).await?;
             self.unsure = false;
         }
-        let back_ms = self.listened_ms.replace(now).map_or(0, |listened_ms| listened_ms.saturating_sub(now));
-        if back_ms > 0 {
-            self.instances.clock_went_back(back_ms);
-        }
         let (nodes, rows) = self.rows().await?;
-        self.hear_instances(&nodes, &rows, now);
+        self.hearing.hear(&nodes, &rows, moment);
         for held in self.held.values_mut().filter(|held| !held.stored.run.state.has_ended()) {
             let (run, carried) = (&mut held.stored.run, &held.stored.carried);
             if let Some(seen) = self.targetings.get(&carried.flag) {
@@ -257,7 +234,8 @@ impl<B: Books> Follower<B> {
                 held.readings_ms = now;
             }
             crowd_together(&mut held.news.seconds);
-            held.news.health = self.instances.health(run.written, run.written_ms, now);
+            held.news.health = self.hearing.health(run, moment);
+            held.news.heard = Some(moment.steady);
         }
         Ok(())
     }
@@ -273,42 +251,12 @@ impl<B: Books> Follower<B> {
         for node in &nodes {
             // A release that does not know the node yet takes all of it.
             let folded = runs().map(|run| run.cursors.get(&node.node).copied().unwrap_or(i64::MIN)).min().unwrap_or(i64::MIN);
-            let after = match self.heard.get(&node.node) {
-                Some(Known::Met(met)) if node.second > *met => folded.min(met.saturating_sub(HEARD_S)),
-                Some(Known::Met(_) | Known::Heard(_)) | None => folded,
-            };
+            let after = self.hearing.wants_after(node, folded);
             if node.second > after {
                 rows.extend(self.books.rows(&node.node, after).await?);
             }
         }
         Ok((nodes, Rows::new(rows)))
-    }
-
-    /// Hears who reported, each as long ago as its node's rows say. Of a node that goes on, the minute before it was met counts
-    /// too: who fell silent in it is missed, not forgotten. One that does not go on may be long gone, and its instances are
-    /// with other nodes.
-    fn hear_instances(&mut self, nodes: &[NodeHead], rows: &Rows, now: i64) {
-        self.heard.retain(|node, _| nodes.iter().any(|head| head.node == *node));
-        for head in nodes {
-            let after = match self.heard.get(&head.node) {
-                None => {
-                    self.heard.insert(head.node.clone(), Known::Met(head.second));
-                    continue;
-                }
-                Some(Known::Met(met)) if head.second <= *met => continue,
-                Some(Known::Met(met)) => met.saturating_sub(HEARD_S),
-                Some(Known::Heard(heard)) => *heard,
-            };
-            let mut last = after;
-            for row in rows.iter().filter(|row| row.node == head.node && row.second > after) {
-                let ago_ms = head.second.saturating_sub(row.second).saturating_mul(1_000);
-                for heard in &row.heard.instances {
-                    self.instances.hear(&heard.instance, heard.applied, heard.goodbye, now.saturating_sub(ago_ms));
-                }
-                last = last.max(row.second);
-            }
-            self.heard.insert(head.node.clone(), Known::Heard(last));
-        }
     }
 
     /// Evaluates a release in memory; what changes something is evaluated again in a transaction.
@@ -318,6 +266,7 @@ impl<B: Books> Follower<B> {
         // What has ended looks at no targeting: its flag may be archived before its report is out.
         let ended = held.stored.run.state.has_ended().then(Seen::default);
         let Some(seen) = self.targetings.get(&carried.flag).or(ended.as_ref()) else { return Ok(()) };
+        let heard = held.news.heard;
         let input = input(&held.stored.run, seen, std::mem::take(&mut held.news), None);
         let (state, effects) =
             self.books.step(&carried.course, held.stored.run.state.clone(), &input, &carried.calendar(&self.freezes), now);
@@ -325,7 +274,7 @@ impl<B: Books> Follower<B> {
             held.stored.run.state = state;
             return Ok(());
         }
-        held.news = News { seconds: input.seconds, health: input.health.unwrap_or_default() };
+        held.news = News { seconds: input.seconds, health: input.health.unwrap_or_default(), heard };
         // Read before the lock is taken: a report is long, and nobody waits for it.
         let reports = |effect: &Effect| matches!(effect, Effect::Notify(notice) if notice.kind == NoticeKind::Report);
         let report = if effects.iter().any(reports) { self.books.report(carried).await? } else { None };

@@ -6,6 +6,7 @@
 
 mod books;
 mod follower;
+mod hearing;
 mod transition;
 
 use std::{
@@ -27,9 +28,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     books::{Books, Carried, Entry, NodeHead, Seen, Stored},
     follower::{Follower, Readings},
+    hearing::Moment,
 };
 use crate::{
-    app::{App, AppBooks, Ask, Place, now_ms},
+    app::{App, AppBooks, Ask, Place},
     error::Error,
     store::{ReleaseHead, ReleaseRow},
     telemetry::Sources,
@@ -145,7 +147,7 @@ impl Scheduler {
     async fn look(&self, environment: i64, heads: &[ReleaseHead], is_moved: bool) -> Result<Vec<String>, Error> {
         let follower = self.follower(environment).await?;
         let mut follower = follower.lock().await;
-        let done = follower.tick(heads, is_moved, &self.readings(), now_ms()).await;
+        let done = follower.tick(heads, is_moved, &self.readings()).await;
         let queries = follower.list().flat_map(|stored| &stored.carried.queries).map(|(_, query)| query.clone()).collect();
         done.map(|()| queries)
     }
@@ -187,13 +189,13 @@ impl Scheduler {
             app.refuse_frozen(place).await?;
         }
         if ask.dry_run {
-            follower.look(row.head(), &self.readings(), now_ms()).await?;
+            follower.look(row.head(), &self.readings()).await?;
             let stands = follower.find(key).map_or(row.number, |stored| stored.head.number);
             matches(u64::try_from(stands).unwrap_or_default())?;
-            let stored = follower.would(row.id, &app.command_of(ask, kind), now_ms())?;
+            let stored = follower.would(row.id, &app.command_of(ask, kind))?;
             return Ok((row, stored));
         }
-        let stored = follower.command(row.head(), &app.command_of(ask, kind), &matches, &self.readings(), now_ms()).await?;
+        let stored = follower.command(row.head(), &app.command_of(ask, kind), &matches, &self.readings()).await?;
         drop(follower);
         let row = app.find_release_row(place, key).await?;
         Ok((row, stored))

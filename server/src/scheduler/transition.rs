@@ -1,20 +1,27 @@
 //! One evaluation that changes something: a transaction under the environment's lock.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use storyflag_release::{
     evidence::{Health, Second},
-    machine::{Command, Effect, Input, Targeting},
+    machine::{Command, Effect, Input, Phase, State, Targeting},
     run::Run,
 };
 
 use super::books::{Books, Entry, Seen, Stored};
 use crate::{error::Error, store::ReleaseHead};
 
+/// Nothing goes on by itself upon what was heard longer ago.
+const NEWS_COUNT_FOR: Duration = Duration::from_secs(2);
+
 /// What is new of telemetry since the evaluation before.
 #[derive(Debug, Clone, Default)]
 pub(super) struct News {
     pub(super) seconds: Vec<Second>,
     pub(super) health: Health,
+    /// When it was heard, by the clock that never jumps. What has ended hears nothing.
+    pub(super) heard: Option<Duration>,
 }
 
 /// What a transaction is asked for, beside what time brings.
@@ -74,6 +81,11 @@ pub(super) async fn transact<B: Books>(books: &B, stored: &Stored, news: &News, 
     if !refused.is_empty() && effects.len() == 1 {
         return Ok(Transacted::Refused(refused, None));
     }
+    // A node that stood still before it came here, or waited for the lock, looks again. Turning back waits for nothing.
+    let is_old = news.heard.is_some_and(|heard| books.moment().steady.saturating_sub(heard) > NEWS_COUNT_FOR);
+    if is_old && command.is_none() && goes_on(&state, &effects) {
+        return Ok(Transacted::Stale);
+    }
     run.state = state;
     apply(&mut entry, stored, &mut run, &effects, report.as_ref(), now).await?;
     if let Some(command) = command.filter(|_| refused.is_empty()) {
@@ -92,6 +104,12 @@ pub(super) async fn transact<B: Books>(books: &B, stored: &Stored, news: &News, 
 /// Every reason why a command is not carried out.
 pub(super) fn refused(effects: &[Effect]) -> Vec<String> {
     effects.iter().filter_map(|effect| if let Effect::Refuse { why } = effect { Some(why.clone()) } else { None }).flatten().collect()
+}
+
+/// Whether a release takes a step, or is completed.
+fn goes_on(state: &State, effects: &[Effect]) -> bool {
+    matches!(state.phase, Phase::Completed { .. }) && !effects.is_empty()
+        || effects.iter().any(|effect| matches!(effect, Effect::SetRollout(_)))
 }
 
 /// Before the first step a release owns nothing: whoever changes the rollout then changes what is counted as today's traffic.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use storyflag_release::{
 use storyflag_server::{
     app::AppBooks,
     error::Error,
-    scheduler::{Books, Carried, Entry, NodeHead, Seen, Stored},
+    scheduler::{Books, Carried, Entry, Moment, NodeHead, Seen, Stored},
     store::ReleaseHead,
 };
 
@@ -48,6 +48,8 @@ pub struct Meters {
 pub struct Metered {
     books: AppBooks,
     pub meters: Meters,
+    /// What time it is, in epoch seconds.
+    pub second: AtomicI64,
 }
 
 /// A transaction that is measured from its begin to its commit.
@@ -71,7 +73,7 @@ impl Meter {
 
 impl Metered {
     pub fn new(books: AppBooks) -> Self {
-        Self { books, meters: Meters::default() }
+        Self { books, meters: Meters::default(), second: AtomicI64::default() }
     }
 
     async fn time<T>(&self, meter: &Meter, work: impl Future<Output = T>) -> T {
@@ -116,6 +118,11 @@ impl Books for Metered {
 
     async fn unwatch(&self, stored: &Stored) -> Result<(), Error> {
         self.books.unwatch(stored).await
+    }
+
+    fn moment(&self) -> Moment {
+        let second = self.second.load(Relaxed);
+        Moment { now_ms: second * 1_000, steady: Duration::from_secs(second.unsigned_abs()) }
     }
 
     fn step(&self, course: &Course, state: State, input: &Input, calendar: &dyn Calendar, now: i64) -> Outcome {

@@ -5,7 +5,11 @@
 //! is measured as the processor time of the whole process, the database's threads included; what it is told, a row with
 //! two or three arms of every release, is written before and not measured.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use cpu_time::ProcessTime;
 use jiff::Timestamp;
@@ -77,8 +81,8 @@ pub async fn measure(count: usize) -> bool {
     for second in STARTING..STARTING + MEASURED {
         took += scene.second(begin + second).await;
     }
-    let started = scene.follower.list().filter(|stored| stored.run.state.phase.name() == "baking").count();
-    assert_eq!(started, count, "every release is under way, and none is turned back");
+    let stands: BTreeSet<&str> = scene.follower.list().map(|stored| stored.run.state.phase.name()).collect();
+    assert_eq!(stands, ["baking"].into(), "every release is under way: none is turned back, and none waits");
     let good = scene.tell(count, took);
     stop.cancel();
     scene.store.close().await;
@@ -112,7 +116,8 @@ impl Scene {
         let heads: Vec<_> = self.store.release_heads().await.unwrap();
         let stands = self.store.heads().await.unwrap().into_iter().find(|head| head.id == self.environment);
         let stands = stands.map(|head| (head.identity().revision, head.settings));
-        self.follower.tick(&heads, self.stood != stands, &|_| None, second * 1_000).await.unwrap();
+        self.follower.books().second.store(second, Relaxed);
+        self.follower.tick(&heads, self.stood != stands, &|_| None).await.unwrap();
         self.stood = stands;
         began.elapsed()
     }
@@ -158,7 +163,7 @@ impl Scene {
     }
 }
 
-/// Twenty requests an arm; one in two hundred of them fails.
+/// Twenty requests an arm; one in two hundred of them fails, and new units come in as the percentage says.
 fn arms(number: usize, stored: &Stored, second: i64) -> impl Iterator<Item = Watched> {
     let with_cohort = number.is_multiple_of(3);
     let arms = [Arm::Treatment, Arm::Control, Arm::Cohort].into_iter().take(if with_cohort { 3 } else { 2 });
@@ -167,7 +172,10 @@ fn arms(number: usize, stored: &Stored, second: i64) -> impl Iterator<Item = Wat
         flag: stored.carried.flag.clone(),
         rollout_revision: stored.run.credited_revision,
         arm,
-        counts: counts(&stored.carried.limits_ms, fails(place), number as u64 * 1_000 + second as u64 % 1_000),
+        counts: ArmCounts {
+            new_units: if arm == Arm::Treatment { u64::from((number as i64 + second) % 33 == 0) } else { 3 },
+            ..counts(&stored.carried.limits_ms, fails(place), number as u64 * 1_000 + second as u64 % 1_000)
+        },
     })
 }
 
@@ -180,7 +188,6 @@ fn counts(limits_ms: &[u32], fails: bool, unit: u64) -> ArmCounts {
         requests: 20,
         success: 20 - error,
         error,
-        new_units: 3,
         errors: event.clone(),
         not_success: event,
         slow: limits_ms.iter().map(|limit_ms| (*limit_ms, quiet.clone())).collect(),
