@@ -14,7 +14,7 @@ use storyflag_release::{
 };
 use storyflag_server::{
     error::Error,
-    scheduler::{Books, Carried, Entry, NodeHead, Seen, Stored},
+    scheduler::{Books, Carried, Entry, NodeHead, Seen, Stored, Written},
     store::ReleaseHead,
 };
 
@@ -143,6 +143,17 @@ impl Books for Model {
         let rows = tables.seconds.get(node).map(Vec::as_slice).unwrap_or_default();
         let first = rows.partition_point(|row| row.second <= after);
         Ok(rows[first..].to_vec())
+    }
+
+    async fn stands(&self) -> Result<Identity, Error> {
+        Ok(identity(self.tables().revision))
+    }
+
+    async fn written_since(&self, since: Identity) -> Result<Option<Written>, Error> {
+        let tables = self.tables();
+        let written = tables.changes.iter().rev().take_while(|(_, change)| change.revision > since.revision);
+        let seen = written.map(|(flag, _)| (flag.clone(), Some(tables.flags[flag].seen()))).collect();
+        Ok(Some(Written { seen, at: identity(tables.revision) }))
     }
 
     async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {

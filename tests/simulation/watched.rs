@@ -15,7 +15,7 @@ use storyflag_release::{
 };
 use storyflag_server::{
     error::Error,
-    scheduler::{Books, Carried, Entry, Moment, NodeHead, Seen, Stored},
+    scheduler::{Books, Carried, Entry, Moment, NodeHead, Seen, Stored, Written},
     store::ReleaseHead,
 };
 
@@ -101,6 +101,13 @@ impl<B: Books> Watched<B> {
         Self { inner, desk, process, known: Mutex::default() }
     }
 
+    fn note_seen<'s>(&self, seen: impl IntoIterator<Item = (&'s String, &'s Seen)>) {
+        if self.desk.has(Bug::TargetingBeforeLock) || self.desk.has(Bug::KillBeforeLock) {
+            let known = seen.into_iter().map(|(flag, seen)| ((self.process, flag.clone()), seen.clone()));
+            self.desk.state().seen.extend(known);
+        }
+    }
+
     fn knows(&self, head: ReleaseHead) {
         if self.desk.has(Bug::NoCompareAndSet) {
             self.known.lock().unwrap().insert(head.id, head);
@@ -163,13 +170,23 @@ impl<B: Books> Books for Watched<B> {
         Ok(rows)
     }
 
+    async fn stands(&self) -> Result<Identity, Error> {
+        self.desk.go(Op::Targetings).await?;
+        self.inner.stands().await
+    }
+
+    async fn written_since(&self, since: Identity) -> Result<Option<Written>, Error> {
+        self.desk.go(Op::Targetings).await?;
+        let written = self.inner.written_since(since).await?;
+        let seen = written.iter().flat_map(|written| &written.seen);
+        self.note_seen(seen.filter_map(|(flag, seen)| Some((flag, seen.as_ref()?))));
+        Ok(written)
+    }
+
     async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {
         self.desk.go(Op::Targetings).await?;
         let seen = self.inner.targetings(flags).await?;
-        if self.desk.has(Bug::TargetingBeforeLock) || self.desk.has(Bug::KillBeforeLock) {
-            let known = seen.iter().map(|(flag, seen)| ((self.process, flag.clone()), seen.clone()));
-            self.desk.state().seen.extend(known);
-        }
+        self.note_seen(&seen);
         Ok(seen)
     }
 

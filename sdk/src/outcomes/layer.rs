@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use hyper::{HeaderMap, Request, Response, StatusCode, http::Extensions};
+use hyper::{HeaderMap, Request, Response, StatusCode, header::HeaderName, http::Extensions};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -18,6 +18,9 @@ use super::{
     scope::Work,
     watching::is_anything_watched,
 };
+
+/// Made once: a name that is given as text is parsed at every look.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// What an answer begins with: all that there is to judge it by.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +41,7 @@ impl Head<'_> {
     /// answer with; 499 is a client that went away. Where there is a `grpc-status` beside 200, it decides: those codes
     /// that OpenTelemetry takes for a server's fault are errors.
     pub fn outcome(&self) -> Outcome {
-        let grpc = self.headers.get("grpc-status").filter(|_| self.status == StatusCode::OK);
+        let grpc = self.headers.get(&GRPC_STATUS).filter(|_| self.status == StatusCode::OK);
         if let Some(code) = grpc {
             return match code.as_bytes() {
                 b"0" => Outcome::Success,

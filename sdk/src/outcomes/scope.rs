@@ -53,10 +53,16 @@ pub(super) struct Work {
 pub(super) struct State {
     /// Most ask for one watched flag and one unit: the first needs no allocation.
     first: Option<Asked>,
+    rest: Option<Box<Rest>>,
+    is_finished: bool,
+}
+
+/// What few scopes have: all others are made, moved and dropped without it.
+#[derive(Default)]
+struct Rest {
     more: Vec<Asked>,
     /// Told by the application before the end.
     events: Vec<(Cow<'static, str>, f64)>,
-    is_finished: bool,
 }
 
 /// A watched flag that was asked for, for one unit.
@@ -167,8 +173,8 @@ impl State {
         let value = finite(value);
         if self.is_finished {
             self.credit_events(&[(name, value)]);
-        } else if self.events.len() < MOST {
-            self.events.push((name, value));
+        } else if self.rest().events.len() < MOST {
+            self.rest().events.push((name, value));
         }
     }
 
@@ -181,8 +187,8 @@ impl State {
         let asked = Asked { watching: Arc::clone(watching), arm, unit };
         if self.first.is_none() {
             self.first = Some(asked);
-        } else if self.more.len() < MOST.saturating_sub(1) {
-            self.more.push(asked);
+        } else if self.rest().more.len() < MOST.saturating_sub(1) {
+            self.rest().more.push(asked);
         } else {
             watching.credit_overflow(arm, unit);
         }
@@ -194,18 +200,22 @@ impl State {
             return;
         }
         let ended = Ended { outcome, latency: latency() };
-        match (&self.first, self.more.as_slice()) {
-            (Some(only), []) => only.watching.credit(only.arm, std::iter::once(only.unit), ended),
-            _ => self.credit(ended),
-        }
-        if !self.events.is_empty() {
-            let events = std::mem::take(&mut self.events);
-            self.credit_events(&events);
+        match (&self.first, &mut self.rest) {
+            (Some(only), None) => only.watching.credit(only.arm, std::iter::once(only.unit), ended),
+            (_, rest) => {
+                let events = rest.as_mut().map(|rest| std::mem::take(&mut rest.events)).unwrap_or_default();
+                self.credit(ended);
+                self.credit_events(&events);
+            }
         }
     }
 
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+
     fn asked(&self) -> impl Iterator<Item = &Asked> {
-        self.first.iter().chain(&self.more)
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| &rest.more))
     }
 
     /// What was asked for of each flag: the first, and whether all the others agree with it.

@@ -57,6 +57,15 @@ pub struct Seen {
     pub by: String,
 }
 
+/// What was written of an environment's targetings.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// By flag; none where it is served no more.
+    pub seen: HashMap<String, Option<Seen>>,
+    /// What stood when this was read, or something earlier.
+    pub at: Identity,
+}
+
 /// How far a node's rows go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeHead {
@@ -84,6 +93,12 @@ pub trait Books: Send + Sync {
 
     /// Rows of a node after a second, in order; not necessarily all.
     fn rows(&self, node: &str, after: i64) -> impl Future<Output = Result<Vec<Row>, Error>> + Send;
+
+    /// Which ruleset stands.
+    fn stands(&self) -> impl Future<Output = Result<Identity, Error>> + Send;
+
+    /// The targetings that were written after a ruleset; none where that cannot be told, as after a restored backup.
+    fn written_since(&self, since: Identity) -> impl Future<Output = Result<Option<Written>, Error>> + Send;
 
     /// Targetings as they stand, outside of any lock: enough to see whether to look closer.
     fn targetings(&self, flags: &[String]) -> impl Future<Output = Result<HashMap<String, Seen>, Error>> + Send;

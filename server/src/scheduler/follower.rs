@@ -1,6 +1,6 @@
 //! What a node has in memory of one environment's releases. Time is the books'.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use storyflag_release::{
     evidence::{Reading, Second},
@@ -12,6 +12,7 @@ use storyflag_release::{
 use super::{
     books::{Books, NodeHead, Seen, Stored},
     hearing::Hearing,
+    targetings::Targetings,
     transition::{Asked, News, Transacted, follow_before_start, input, refused, transact},
 };
 use crate::{error::Error, store::ReleaseHead};
@@ -32,7 +33,7 @@ pub struct Follower<B> {
     books: B,
     held: BTreeMap<i64, Held>,
     hearing: Hearing,
-    targetings: HashMap<String, Seen>,
+    targetings: Targetings,
     freezes: Vec<Freeze>,
     /// Whether targetings and freezes are to be read again.
     unsure: bool,
@@ -61,7 +62,14 @@ impl Held {
 impl<B: Books> Follower<B> {
     /// Over these books, with nothing in memory.
     pub fn new(books: B) -> Self {
-        Self { books, held: BTreeMap::new(), hearing: Hearing::default(), targetings: HashMap::new(), freezes: Vec::new(), unsure: true }
+        Self {
+            books,
+            held: BTreeMap::new(),
+            hearing: Hearing::default(),
+            targetings: Targetings::default(),
+            freezes: Vec::new(),
+            unsure: true,
+        }
     }
 
     /// The books.
@@ -215,9 +223,8 @@ impl<B: Books> Follower<B> {
         let moment = self.books.moment();
         let now = moment.now_ms;
         if self.unsure {
-            let mut flags: Vec<String> = self.list().map(|stored| stored.carried.flag.clone()).collect();
-            flags.dedup();
-            self.targetings = self.books.targetings(&flags).await?;
+            let flags = self.held.values().map(|held| held.stored.carried.flag.clone()).collect();
+            self.targetings.read(&self.books, flags).await?;
             self.freezes = self.books.freezes(now).await?;
             self.unsure = false;
         }

@@ -7,6 +7,7 @@
 mod books;
 mod follower;
 mod hearing;
+mod targetings;
 mod transition;
 
 use std::{
@@ -26,7 +27,7 @@ use tokio::{sync::Mutex, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    books::{Books, Carried, Entry, NodeHead, Seen, Stored},
+    books::{Books, Carried, Entry, NodeHead, Seen, Stored, Written},
     follower::{Follower, Readings},
     hearing::Moment,
 };

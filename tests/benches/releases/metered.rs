@@ -16,7 +16,7 @@ use storyflag_release::{
 use storyflag_server::{
     app::AppBooks,
     error::Error,
-    scheduler::{Books, Carried, Entry, Moment, NodeHead, Seen, Stored},
+    scheduler::{Books, Carried, Entry, Moment, NodeHead, Seen, Stored, Written},
     store::ReleaseHead,
 };
 
@@ -102,6 +102,14 @@ impl Books for Metered {
 
     async fn rows(&self, node: &str, after: i64) -> Result<Vec<Row>, Error> {
         self.time(&self.meters.rows, self.books.rows(node, after)).await
+    }
+
+    async fn stands(&self) -> Result<Identity, Error> {
+        self.time(&self.meters.targetings, self.books.stands()).await
+    }
+
+    async fn written_since(&self, since: Identity) -> Result<Option<Written>, Error> {
+        self.time(&self.meters.targetings, self.books.written_since(since)).await
     }
 
     async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {

@@ -19,12 +19,14 @@ use crate::{
     },
     auth::Caller,
     error::Error,
-    scheduler::{Books, Carried, Entry, NodeHead, Seen, Stored},
+    scheduler::{Books, Carried, Entry, NodeHead, Seen, Stored, Written},
     store::{FreezeRow, NewNotice, NewRun, ReleaseHead, TargetingRow, TransitionRow},
 };
 
 /// Rows of a node that are read at once: an hour of seconds.
 const ROWS_AT_ONCE: i64 = 3_600;
+/// Changes that are read one by one: beyond, all targetings are read.
+const CHANGES_AT_ONCE: i64 = 500;
 
 /// The books of one environment.
 #[derive(Clone)]
@@ -81,6 +83,30 @@ impl Books for AppBooks {
 
     async fn rows(&self, node: &str, after: i64) -> Result<Vec<Row>, Error> {
         Ok(self.app.store.seconds_after(self.place.id, node, after, ROWS_AT_ONCE).await?)
+    }
+
+    async fn stands(&self) -> Result<Identity, Error> {
+        let row = self.app.store.find_environment_by_id(self.place.id).await?;
+        Ok(row.map(|row| row.identity()).unwrap_or_default())
+    }
+
+    async fn written_since(&self, since: Identity) -> Result<Option<Written>, Error> {
+        let at = self.stands().await?;
+        if at.incarnation != since.incarnation || at.revision < since.revision {
+            return Ok(None);
+        }
+        let after = i64::try_from(since.revision).unwrap_or(i64::MAX);
+        let changes = self.app.store.changes_since(self.place.id, after, CHANGES_AT_ONCE).await?;
+        if i64::try_from(changes.len()).unwrap_or(i64::MAX) >= CHANGES_AT_ONCE {
+            return Ok(None);
+        }
+        let flags = changes.into_iter().filter(|change| change.kind == ItemKind::Flag.name());
+        // The later one counts.
+        let seen = flags.map(|change| {
+            let seen = change.after.map(|item| Ok::<_, Error>(seen_of(&understand(&item)?.item, &change.actor))).transpose()?;
+            Ok((change.key, seen))
+        });
+        Ok(Some(Written { seen: seen.collect::<Result<_, Error>>()?, at }))
     }
 
     async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {
