@@ -13,7 +13,7 @@
     reason = "tests"
 )]
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use storyflag_evaluation::Percentage;
 use storyflag_release::evidence::{
@@ -67,31 +67,72 @@ fn cause(rehearsal: &Rehearsal) -> Option<&Cause> {
     }
 }
 
-#[test]
-fn healthy_releases_are_left_alone() {
-    let releases: u64 = std::env::var("STORYFLAG_RELEASES").ok().and_then(|releases| releases.parse().ok()).unwrap_or(2_000);
-    let allowed = if releases > 2_000 { 14 * releases / 40_000 } else { 3 };
-    let course = course([absolute(), relative()].concat());
-    let (started, mut evaluations, mut turned_back, mut unfair, mut thin) = (Instant::now(), 0, 0, 0, 0);
-    for seed in 0..releases {
-        let requests_per_s = if seed.is_multiple_of(2) { 200.0 } else { 2_000.0 };
-        let rehearsal = play(&course, &profile(requests_per_s), seed);
-        evaluations += rehearsal.evaluations;
-        let went = |to: &str| rehearsal.records.iter().any(|record| record.to == to);
-        unfair += u64::from(went("holding: sample ratio"));
-        thin += u64::from(went("awaiting approval: thin evidence"));
-        match &rehearsal.state.phase {
-            Phase::Completed { .. } => {}
-            phase => {
-                turned_back += 1;
-                println!("seed {seed} at {requests_per_s}: {phase:?}");
+/// What healthy releases came to.
+#[derive(Debug, Default)]
+struct Healthy {
+    evaluations: u64,
+    turned_back: u64,
+    unfair: u64,
+    thin: u64,
+}
+
+impl Healthy {
+    fn play(course: &Course, seeds: impl Iterator<Item = u64>) -> Self {
+        let mut tally = Self::default();
+        for seed in seeds {
+            let requests_per_s = if seed.is_multiple_of(2) { 200.0 } else { 2_000.0 };
+            let rehearsal = play(course, &profile(requests_per_s), seed);
+            let went = |to: &str| rehearsal.records.iter().any(|record| record.to == to);
+            tally.evaluations += rehearsal.evaluations;
+            tally.unfair += u64::from(went("holding: sample ratio"));
+            tally.thin += u64::from(went("awaiting approval: thin evidence"));
+            if !matches!(rehearsal.state.phase, Phase::Completed { .. }) {
+                tally.turned_back += 1;
+                println!("seed {seed} at {requests_per_s}: {:?}", rehearsal.state.phase);
+            }
+            if (seed + 1).is_multiple_of(1_000) {
+                println!("seed {} is over", seed + 1);
             }
         }
-        if releases > 2_000 && (seed + 1).is_multiple_of(1_000) {
-            println!("{turned_back} of {} so far", seed + 1);
+        tally
+    }
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            evaluations: self.evaluations + other.evaluations,
+            turned_back: self.turned_back + other.turned_back,
+            unfair: self.unfair + other.unfair,
+            thin: self.thin + other.thin,
         }
     }
-    let ns = started.elapsed().as_nanos() as f64 / evaluations as f64;
+}
+
+/// The seeds to play: `40000` are those below it, `20000..40000` a part of them.
+fn seeds() -> Range<u64> {
+    let Ok(wanted) = std::env::var("STORYFLAG_RELEASES") else { return 0..2_000 };
+    let (from, to) = wanted.split_once("..").unwrap_or(("0", &wanted));
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+#[test]
+fn healthy_releases_are_left_alone() {
+    let (seeds, started) = (seeds(), Instant::now());
+    let releases = seeds.end - seeds.start;
+    let allowed = if releases > 2_000 { 14 * releases / 40_000 } else { 3 };
+    let course = course([absolute(), relative()].concat());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let tally = std::thread::scope(|scope| {
+        let share = |first| {
+            scope.spawn({
+                let (course, seeds) = (&course, seeds.clone());
+                move || Healthy::play(course, seeds.skip(first).step_by(threads))
+            })
+        };
+        let shares: Vec<_> = (0..threads).map(share).collect();
+        shares.into_iter().map(|share| share.join().unwrap()).fold(Healthy::default(), Healthy::add)
+    });
+    let Healthy { evaluations, turned_back, unfair, thin } = tally;
+    let ns = started.elapsed().as_nanos() as f64 * threads as f64 / evaluations as f64;
     println!("{turned_back} of {releases} healthy releases turned back; {ns:.0} ns per window with 5 triggers, drawing included");
     println!("{unfair} held by the sample ratio, {thin} waited for approval");
     // Four steps have a split, each with a chance of 1 in 1,000 to be called unfair.
