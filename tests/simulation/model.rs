@@ -1,7 +1,7 @@
 //! A model of the store: what it promises, and no more. Transactions see what is committed, and are committed whole.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -149,14 +149,15 @@ impl Books for Model {
         Ok(identity(self.tables().revision))
     }
 
-    async fn written_since(&self, since: Identity) -> Result<Option<Written>, Error> {
+    async fn written_since(&self, flags: &HashSet<String>, since: Identity) -> Result<Option<Written>, Error> {
         let tables = self.tables();
         let written = tables.changes.iter().rev().take_while(|(_, change)| change.revision > since.revision);
-        let seen = written.map(|(flag, _)| (flag.clone(), Some(tables.flags[flag].seen()))).collect();
+        let own = written.map(|(flag, _)| flag).filter(|flag| flags.contains(*flag));
+        let seen = own.map(|flag| (flag.clone(), Some(tables.flags[flag].seen()))).collect();
         Ok(Some(Written { seen, at: identity(tables.revision) }))
     }
 
-    async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {
+    async fn targetings(&self, flags: &HashSet<String>) -> Result<HashMap<String, Seen>, Error> {
         let tables = self.tables();
         Ok(flags.iter().map(|flag| (flag.clone(), tables.flags[flag].seen())).collect())
     }

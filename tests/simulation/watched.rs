@@ -2,7 +2,7 @@
 //! written down. Planted bugs live here.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -175,15 +175,15 @@ impl<B: Books> Books for Watched<B> {
         self.inner.stands().await
     }
 
-    async fn written_since(&self, since: Identity) -> Result<Option<Written>, Error> {
+    async fn written_since(&self, flags: &HashSet<String>, since: Identity) -> Result<Option<Written>, Error> {
         self.desk.go(Op::Targetings).await?;
-        let written = self.inner.written_since(since).await?;
+        let written = self.inner.written_since(flags, since).await?;
         let seen = written.iter().flat_map(|written| &written.seen);
         self.note_seen(seen.filter_map(|(flag, seen)| Some((flag, seen.as_ref()?))));
         Ok(written)
     }
 
-    async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {
+    async fn targetings(&self, flags: &HashSet<String>) -> Result<HashMap<String, Seen>, Error> {
         self.desk.go(Op::Targetings).await?;
         let seen = self.inner.targetings(flags).await?;
         self.note_seen(&seen);

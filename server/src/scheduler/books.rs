@@ -2,7 +2,12 @@
 //!
 //! The service keeps these books in its database (`app/releases/books.rs`); simulations keep them in memory.
 
-use std::{borrow::Cow, collections::HashMap, future::Future, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::Arc,
+};
 
 use serde_json::Value;
 use storyflag_evaluation::Identity;
@@ -97,11 +102,12 @@ pub trait Books: Send + Sync {
     /// Which ruleset stands.
     fn stands(&self) -> impl Future<Output = Result<Identity, Error>> + Send;
 
-    /// The targetings that were written after a ruleset; none where that cannot be told, as after a restored backup.
-    fn written_since(&self, since: Identity) -> impl Future<Output = Result<Option<Written>, Error>> + Send;
+    /// Those of these flags' targetings that were written after a ruleset; none where that cannot be told, as after a restored
+    /// backup.
+    fn written_since(&self, flags: &HashSet<String>, since: Identity) -> impl Future<Output = Result<Option<Written>, Error>> + Send;
 
     /// Targetings as they stand, outside of any lock: enough to see whether to look closer.
-    fn targetings(&self, flags: &[String]) -> impl Future<Output = Result<HashMap<String, Seen>, Error>> + Send;
+    fn targetings(&self, flags: &HashSet<String>) -> impl Future<Output = Result<HashMap<String, Seen>, Error>> + Send;
 
     /// The times in which nothing is raised, as far as they are not over.
     fn freezes(&self, now: i64) -> impl Future<Output = Result<Vec<Freeze>, Error>> + Send;

@@ -29,10 +29,10 @@ impl Targetings {
     /// The database away.
     pub(super) async fn read<B: Books>(&mut self, books: &B, flags: HashSet<String>) -> Result<(), Error> {
         if flags.is_subset(&self.asked)
-            && let Some(written) = books.written_since(self.at).await?
+            && let Some(written) = books.written_since(&self.asked, self.at).await?
         {
             for (flag, seen) in written.seen {
-                match seen.filter(|_| self.asked.contains(&flag)) {
+                match seen {
                     Some(seen) => drop(self.seen.insert(flag, seen)),
                     None => drop(self.seen.remove(&flag)),
                 }
@@ -42,7 +42,7 @@ impl Targetings {
         }
         // Read before them: what is written meanwhile is read again.
         let at = books.stands().await?;
-        self.seen = books.targetings(&flags.iter().cloned().collect::<Vec<_>>()).await?;
+        self.seen = books.targetings(&flags).await?;
         (self.asked, self.at) = (flags, at);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The scheduler's books, with the processor time that each of their parts takes.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -108,11 +108,11 @@ impl Books for Metered {
         self.time(&self.meters.targetings, self.books.stands()).await
     }
 
-    async fn written_since(&self, since: Identity) -> Result<Option<Written>, Error> {
-        self.time(&self.meters.targetings, self.books.written_since(since)).await
+    async fn written_since(&self, flags: &HashSet<String>, since: Identity) -> Result<Option<Written>, Error> {
+        self.time(&self.meters.targetings, self.books.written_since(flags, since)).await
     }
 
-    async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {
+    async fn targetings(&self, flags: &HashSet<String>) -> Result<HashMap<String, Seen>, Error> {
         self.time(&self.meters.targetings, self.books.targetings(flags)).await
     }
 

@@ -1,6 +1,6 @@
 //! The scheduler's books in the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 use storyflag_evaluation::{FlagItem, Identity, ItemKind, Watch};
@@ -90,7 +90,7 @@ impl Books for AppBooks {
         Ok(row.map(|row| row.identity()).unwrap_or_default())
     }
 
-    async fn written_since(&self, since: Identity) -> Result<Option<Written>, Error> {
+    async fn written_since(&self, flags: &HashSet<String>, since: Identity) -> Result<Option<Written>, Error> {
         let at = self.stands().await?;
         if at.incarnation != since.incarnation || at.revision < since.revision {
             return Ok(None);
@@ -100,17 +100,18 @@ impl Books for AppBooks {
         if i64::try_from(changes.len()).unwrap_or(i64::MAX) >= CHANGES_AT_ONCE {
             return Ok(None);
         }
-        let flags = changes.into_iter().filter(|change| change.kind == ItemKind::Flag.name());
-        // The later one counts.
-        let seen = flags.map(|change| {
+        let own = changes.into_iter().filter(|change| change.kind == ItemKind::Flag.name() && flags.contains(&change.key));
+        // Of several changes of a flag the last one stays.
+        let seen = own.map(|change| {
             let seen = change.after.map(|item| Ok::<_, Error>(seen_of(&understand(&item)?.item, &change.actor))).transpose()?;
             Ok((change.key, seen))
         });
         Ok(Some(Written { seen: seen.collect::<Result<_, Error>>()?, at }))
     }
 
-    async fn targetings(&self, flags: &[String]) -> Result<HashMap<String, Seen>, Error> {
-        let rows = self.app.store.find_targetings(self.place.id, flags).await?;
+    async fn targetings(&self, flags: &HashSet<String>) -> Result<HashMap<String, Seen>, Error> {
+        let flags: Vec<String> = flags.iter().cloned().collect();
+        let rows = self.app.store.find_targetings(self.place.id, &flags).await?;
         rows.iter().map(|row| Ok((row.key.clone(), seen(row)?))).collect()
     }
 
