@@ -124,14 +124,7 @@ impl Store {
     /// # Errors
     /// The database away.
     pub async fn prune_exposed(&self, before: i64) -> Result<(), StoreError> {
-        loop {
-            let mut tx = self.begin().await?;
-            let removed = with_tx!(tx, |db| sqlx::query(PRUNE).bind(before).execute(db).await.map(|done| done.rows_affected()))?;
-            tx.commit().await?;
-            if removed == 0 {
-                return Ok(());
-            }
-        }
+        self.prune(PRUNE, before).await
     }
 }
 

@@ -175,6 +175,18 @@ impl Store {
         Ok(Tx { _turn: Some(turn), ..self.begin_ahead().await? })
     }
 
+    /// Runs a statement that removes a few rows older than `$1`, until there are none: no lock is held for long.
+    async fn prune(&self, statement: &'static str, before: i64) -> Result<(), StoreError> {
+        loop {
+            let mut tx = self.begin().await?;
+            let removed = with_tx!(tx, |db| sqlx::query(statement).bind(before).execute(db).await.map(|done| done.rows_affected()))?;
+            tx.commit().await?;
+            if removed == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// The same ahead of everybody who waits for a turn: for a kill.
     ///
     /// # Errors
