@@ -133,6 +133,13 @@ fn told(state: &ReleaseState) -> ReleaseView {
     ReleaseView::of(state, reading.plan.as_ref(), reading.assumed.clone(), now_ms())
 }
 
+/// A release, for whoever may read it.
+async fn state_at(app: &App, scheduler: &Scheduler, caller: &Caller, at: &ReleasePath) -> Result<ReleaseState, Error> {
+    let place = app.place(caller, &at.project, &at.environment).await?;
+    let row = app.find_release_row(&place, &at.release).await?;
+    state_of(app, scheduler, &place, row).await
+}
+
 async fn state_of(app: &App, scheduler: &Scheduler, place: &Place, row: ReleaseRow) -> Result<ReleaseState, Error> {
     let fresh = scheduler.find(place.environment.id, &row.key).await;
     app.release_state(row, fresh).await
@@ -208,9 +215,7 @@ pub async fn find_release(
     At(at): At<ReleasePath>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let place = app.place(&caller, &at.project, &at.environment).await?;
-    let row = app.find_release_row(&place, &at.release).await?;
-    let state = state_of(&app, &scheduler, &place, row).await?;
+    let state = state_at(&app, &scheduler, &caller, &at).await?;
     let number = state.row.number;
     let mut response = match documents::wanted(&headers) {
         Some(Media::Markdown) => documents::answer(Media::Markdown, number, app.release_document(&state).await?),

@@ -7,7 +7,7 @@ use axum::{
 };
 use storyflag_release::plan::Media;
 
-use super::{ReleasePath, state_of};
+use super::{ReleasePath, state_at};
 use crate::{
     api::{
         body::{Answer, At},
@@ -30,9 +30,7 @@ pub async fn release_report(
     At(at): At<ReleasePath>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let place = app.place(&caller, &at.project, &at.environment).await?;
-    let row = app.find_release_row(&place, &at.release).await?;
-    let state = state_of(&app, &scheduler, &place, row).await?;
+    let state = state_at(&app, &scheduler, &caller, &at).await?;
     let report = app.release_report(&state).await?;
     let mut response = match documents::wanted(&headers) {
         Some(Media::Markdown) => documents::answer(Media::Markdown, state.row.number, report.markdown()),

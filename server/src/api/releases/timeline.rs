@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ReleasePath, state_of};
+use super::{ReleasePath, state_at};
 use crate::{
     api::{
         body::{Answer, At},
@@ -89,9 +89,7 @@ pub async fn release_timeline(
     caller: Caller,
     At(at): At<ReleasePath>,
 ) -> Result<Answer<Timeline>, Error> {
-    let place = app.place(&caller, &at.project, &at.environment).await?;
-    let row = app.find_release_row(&place, &at.release).await?;
-    let state = state_of(&app, &scheduler, &place, row).await?;
+    let state = state_at(&app, &scheduler, &caller, &at).await?;
     let entries = app.release_timeline(&state).await?;
     Ok(Answer::ok(Timeline { timeline: entries.into_iter().map(|entry| EntryView::of(entry, &state)).collect() }))
 }
