@@ -107,3 +107,55 @@ impl Hearing {
         self.instances.health(run.written, moment.steady_ms().saturating_sub(written_ago_ms), moment.steady_ms())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use storyflag_evaluation::Identity;
+    use storyflag_release::{
+        machine::State,
+        run::{Heard, NodeSecond, Row},
+    };
+
+    use super::*;
+
+    const APPLIED: Identity = Identity { incarnation: 1, revision: 7, digest: 0 };
+
+    /// What was written of node `a` up to `second`, heard at `steady_s` while the wall clock says `wall_s`: how many are current.
+    fn current(hearing: &mut Hearing, second: i64, steady_s: u64, wall_s: i64) -> u64 {
+        let moment = Moment { now_ms: wall_s * 1_000, steady: Duration::from_secs(steady_s) };
+        let heard =
+            NodeSecond { instances: vec![Heard { instance: "shop".into(), applied: APPLIED, goodbye: false }], ..NodeSecond::default() };
+        let rows = Rows::new(vec![Row { node: "a".into(), second, heard }]);
+        hearing.hear(&[NodeHead { node: "a".into(), second }], &rows, moment);
+        let run = Run::scheduled(State::scheduled(None), APPLIED, moment.now_ms);
+        hearing.health(&run, moment).current
+    }
+
+    #[test]
+    fn a_node_is_believed_when_it_goes_on() {
+        let mut hearing = Hearing::default();
+        let seen = [(100, 1), (100, 2), (101, 3), (102, 4)].map(|(second, steady)| current(&mut hearing, second, steady, 500));
+        assert_eq!(seen, [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn what_lay_there_after_an_outage_is_no_news() {
+        let mut hearing = Hearing::default();
+        for second in 1..4 {
+            current(&mut hearing, second, second.unsigned_abs(), second);
+        }
+        // It wrote until 6, nobody could look until 20.
+        assert_eq!(current(&mut hearing, 6, 20, 20), 0, "perhaps it has ended");
+        assert_eq!(current(&mut hearing, 7, 21, 21), 1, "it goes on");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_makes_nobody_younger() {
+        let mut hearing = Hearing::default();
+        for second in 1..4 {
+            current(&mut hearing, second, second.unsigned_abs(), second);
+        }
+        let seen = [(4, 3_600), (5, -3_600), (6, 6), (7, 0)].map(|(steady, wall)| current(&mut hearing, 3, steady, wall));
+        assert_eq!(seen, [1, 1, 1, 0], "heard at 3, whatever the wall says");
+    }
+}
