@@ -27,7 +27,11 @@ impl Page<'_> {
         let percentage = format!("{:>7} %", planned.percentage);
         let (mark, tone, told) = match present {
             Some(step) if is_present => self.present(step),
-            _ if is_over => ('✓', Tone::Good, Line::of(Tone::Dim, &self.past(planned))),
+            _ if is_over => match &planned.taken_at {
+                Some(taken) => ('✓', Tone::Good, Line::of(Tone::Dim, &self.past(taken, planned.over_at.as_deref()))),
+                // It began with a later step.
+                None => ('·', Tone::Dim, Line::of(Tone::Dim, "not taken")),
+            },
             _ => ('·', Tone::Dim, Line::of(Tone::Dim, &self.future(planned))),
         };
         let name = if is_present { Tone::Strong } else { Tone::Plain };
@@ -54,13 +58,9 @@ impl Page<'_> {
         }
     }
 
-    fn past(&self, planned: &Planned) -> String {
-        match (&planned.taken_at, &planned.over_at) {
-            (Some(taken), Some(over)) => format!("{} to {} UTC", moment(taken, self.now), moment(over, self.now)),
-            (Some(taken), None) => format!("since {} UTC", moment(taken, self.now)),
-            // It began with a later step.
-            _ => "not taken".to_owned(),
-        }
+    fn past(&self, taken: &str, over: Option<&str>) -> String {
+        let taken = moment(taken, self.now);
+        over.map_or_else(|| format!("since {taken} UTC"), |over| format!("{taken} to {} UTC", moment(over, self.now)))
     }
 
     fn future(&self, planned: &Planned) -> String {
